@@ -1,0 +1,127 @@
+//! Reads metrics and logs around the onset and turns them into findings. Side by side and bounded; what cannot be read
+//! becomes a gap, never silence.
+
+use super::{log_findings, metric_findings};
+use crate::reply::result;
+use crate::shell::WorkError;
+use crate::world::World;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
+use medic_core::event::EventKind;
+use medic_core::evidence::{Bearing, Confidence, Evidence, EvidenceSource, Finding, Gap};
+use medic_core::mail::{Body, Envelope};
+use medic_core::{
+    Digest, Effect, EvidenceId, Fault, Incident, TimeRange,
+};
+use medic_ports::journal::{Batch, Slot};
+
+/// Queries open at once for one incident. 8: a Prometheus runs 20 by default, and others ask too.
+const QUERIES_MAX: usize = 8;
+/// Looked at before the first alert. 15 min: an alert comes late, and what is usual must be seen too.
+const LOOKBACK_MS: u64 = 15 * 60 * 1000;
+
+/// What gathering collects; ids are given in order of arrival in the final list.
+#[derive(Default)]
+pub(super) struct Collected {
+    pub evidence: Vec<(Evidence, Vec<Finding>)>,
+    pub gaps: Vec<Gap>,
+}
+
+impl Collected {
+    pub fn gap(&mut self, query: impl Into<String>, fault: &Fault) {
+        self.gaps.push(Gap { query: query.into(), code: fault.code.clone(), detail: fault.message.clone() });
+    }
+    pub fn merge(&mut self, other: Self) {
+        self.evidence.extend(other.evidence);
+        self.gaps.extend(other.gaps);
+    }
+}
+
+pub(super) async fn run(world: &World, envelopes: &[Envelope]) -> Result<(), WorkError> {
+    for envelope in envelopes {
+        let mut batch = Batch { consumed: vec![Slot::of(envelope)], ..Batch::default() };
+        if let Body::Order { id, effect: Effect::Gather } = &envelope.body
+            && let Some(incident) = world.ports.journal.incident(&id.incident)?
+            && incident.phase.awaiting() == Some(id)
+        {
+            let (evidence, findings, gaps) = look(world, &incident).await;
+            let kind = EventKind::Gathered { effect: id.clone(), evidence, findings, gaps };
+            batch.letters.push(result(envelope, kind, world.now()));
+        }
+        world.ports.journal.commit(batch).await?;
+    }
+    Ok(())
+}
+
+async fn look(world: &World, incident: &Incident) -> (Vec<Evidence>, Vec<Finding>, Vec<Gap>) {
+    let now = world.now();
+    let alert_at = incident.first_alert_at().min(now);
+    let window = TimeRange::new(alert_at.before_ms(LOOKBACK_MS), now);
+    let mut collected = alerts(world, incident, window);
+
+    let mut queries: Vec<BoxFuture<'_, Collected>> = Vec::new();
+    for category in &world.taxonomy.categories {
+        for indicator in &category.indicators {
+            queries.push(metric_findings::of_indicator(world, category, indicator, alert_at, window).boxed());
+        }
+    }
+    let metrics: Vec<Collected> = futures::stream::iter(queries).buffered(QUERIES_MAX).collect().await;
+    for found in metrics {
+        collected.merge(found);
+    }
+    collected.merge(metric_findings::of_expressions(world, incident, window).await);
+    collected.merge(log_findings::look(world, incident, window).await);
+    number(collected, incident.iteration + 1, world.policy.evidence_max as usize)
+}
+
+/// The alerts themselves: somebody's rule says that this component hurts.
+fn alerts(world: &World, incident: &Incident, window: TimeRange) -> Collected {
+    let mut collected = Collected::default();
+    for tracked in incident.firing() {
+        let alert = &tracked.alert;
+        let summary = format!("{} fires ({:?})", alert.name(), alert.severity());
+        let excerpt = medic_signals::redact::redact(&format!("{:?}", alert.annotations.0)).text;
+        let evidence = Evidence {
+            id: EvidenceId::new(""),
+            source: EvidenceSource::Alert,
+            query: alert.fingerprint.to_string(),
+            window,
+            digest: Digest::of(alert),
+            summary: summary.clone(),
+            excerpt,
+        };
+        let finding = alert.component(&world.grouping.component_labels).map(|component| Finding {
+            evidence: EvidenceId::new(""),
+            component,
+            category: "alert".to_owned(),
+            bearing: Bearing::Symptom,
+            strength: Confidence::new(0.6),
+            onset: None,
+            onset_uncertainty_ms: 0,
+            statement: summary,
+        });
+        collected.evidence.push((evidence, finding.into_iter().collect()));
+    }
+    collected
+}
+
+/// Gives each piece its id, strongest findings first when the limit cuts.
+fn number(mut collected: Collected, round: u32, evidence_max: usize) -> (Vec<Evidence>, Vec<Finding>, Vec<Gap>) {
+    let strength = |findings: &[Finding]| findings.iter().map(|f| f.strength.value()).fold(0.0, f64::max);
+    if collected.evidence.len() > evidence_max {
+        collected.evidence.sort_by(|(_, a), (_, b)| strength(b).total_cmp(&strength(a)));
+        let cut = collected.evidence.split_off(evidence_max).len();
+        collected.gaps.push(Gap {
+            query: "all".to_owned(),
+            code: "EVIDENCE_LIMIT".to_owned(),
+            detail: format!("{cut} weaker pieces of evidence were left out"),
+        });
+    }
+    let (mut evidence, mut findings) = (Vec::new(), Vec::new());
+    for (n, (mut piece, found)) in collected.evidence.into_iter().enumerate() {
+        piece.id = EvidenceId::new(format!("e{round}-{}", n + 1));
+        findings.extend(found.into_iter().map(|finding| Finding { evidence: piece.id.clone(), ..finding }));
+        evidence.push(piece);
+    }
+    (evidence, findings, collected.gaps)
+}
