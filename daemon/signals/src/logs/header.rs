@@ -1,0 +1,350 @@
+//! The columns in front of a plain line's message: time, level, thread, host, component.
+//!
+//! Owns finding how many leading columns of a file are header. Never interprets the message behind them.
+//!
+//! Nothing is configured: a file's lines agree on what kind of thing stands in each of their first columns,
+//! and messages do not. Lines of the same shape count a few times only, so that a thousand repetitions of
+//! one message do not turn its words into columns.
+
+use super::mask::Masked;
+use super::record::Level;
+use crate::timestamp;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Columns looked at: BGL, the widest known, has nine.
+const COLUMNS_MAX: usize = 12;
+/// Lines of one shape that have a say.
+const SHAPE_LINES_MAX: usize = 3;
+/// Shapes needed before lines can be said to agree.
+const SHAPES_MIN: usize = 4;
+/// The share of lines that must agree on a column.
+const AGREEMENT_MIN: f64 = 0.92;
+/// Fewer different values than this make a word column one of the header's: a facility, a source.
+const VALUES_FEW: usize = 4;
+const BRACKET_BYTES_MAX: usize = 160;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Time,
+    Number,
+    Dash,
+    Level,
+    Bracket,
+    /// One word with a colon at its end.
+    Component,
+    /// A word with marks or digits inside: a host, a dotted name.
+    Name,
+    Word,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Column<'a> {
+    class: Class,
+    text: &'a str,
+    at_ms: Option<u64>,
+    /// Where the next column begins.
+    next: usize,
+    /// Two or more blanks behind it: columns are aligned.
+    padded: bool,
+}
+
+/// What a line's header said.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Header<'a> {
+    pub at_ms: Option<u64>,
+    pub level: Option<Level>,
+    pub component: Option<&'a str>,
+    pub host: Option<&'a str>,
+    pub thread: Option<&'a str>,
+    pub pid: Option<&'a str>,
+    pub message: &'a str,
+}
+
+/// What the columns of a file are.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct HeaderModel {
+    /// The majority's class for each header column; None where any will do.
+    columns: Vec<Option<Class>>,
+    /// Lines begin with a time: one that does not continues the line above.
+    pub begins_with_time: bool,
+    year: i16,
+}
+
+impl HeaderModel {
+    pub fn learn(lines: &[&str], year: i16) -> Self {
+        let mut shapes: HashMap<String, usize> = HashMap::new();
+        let mut rows: Vec<Vec<Column>> = Vec::new();
+        let mut timed = 0usize;
+        let mut counted = 0usize;
+        let mut first_timed = None;
+        for line in lines.iter().filter(|line| !line.trim().is_empty()) {
+            counted += 1;
+            let row = columns(line, year);
+            let has_time = row.iter().take(2).any(|column| column.class == Class::Time);
+            timed += usize::from(has_time);
+            first_timed.get_or_insert(has_time);
+            if line.starts_with([' ', '\t']) {
+                continue;
+            }
+            let seen = shapes.entry(Masked::of(line).text).or_default();
+            *seen += 1;
+            if *seen <= SHAPE_LINES_MAX {
+                rows.push(row);
+            }
+        }
+        // Stack traces may outnumber the lines they belong to; then the first line must show the way.
+        let begins_with_time = timed * 10 >= counted.max(1) * 6
+            || (timed >= 2 && timed * 5 >= counted && first_timed.unwrap_or(false));
+        // Continuations have no header; where lines begin with a time they are told by that.
+        if begins_with_time {
+            rows.retain(|row| row.iter().take(2).any(|column| column.class == Class::Time));
+        }
+        let columns = if shapes.len() >= SHAPES_MIN { agreed(&rows) } else { Vec::new() };
+        Self { columns, begins_with_time, year }
+    }
+
+    pub fn split<'a>(&self, line: &'a str) -> Header<'a> {
+        let row = columns(line, self.year);
+        self.by_columns(line, &row).unwrap_or_else(|| by_grammar(line, &row))
+    }
+
+    /// True if the line begins as lines of this file do.
+    pub fn begins(&self, line: &str) -> bool {
+        columns(line, self.year).iter().take(2).any(|column| column.class == Class::Time)
+    }
+
+    fn by_columns<'a>(&self, line: &'a str, row: &[Column<'a>]) -> Option<Header<'a>> {
+        if self.columns.is_empty() {
+            return None;
+        }
+        let mut header = Header { message: line.trim(), ..Header::default() };
+        for (index, expected) in self.columns.iter().enumerate() {
+            let Some(column) = row.get(index) else { break };
+            match expected {
+                Some(Class::Time | Class::Level) if Some(column.class) != *expected => {
+                    // Not this file's header after all, unless the essential part has been read.
+                    if header.at_ms.is_none() && header.level.is_none() {
+                        return None;
+                    }
+                    return Some(header);
+                }
+                Some(class @ (Class::Component | Class::Dash | Class::Bracket)) if column.class != *class => {
+                    return Some(header);
+                }
+                _ => {}
+            }
+            take(&mut header, column, expected.is_some());
+            header.message = line.get(column.next..).unwrap_or("").trim();
+        }
+        Some(header)
+    }
+}
+
+/// Without enough lines to compare: a time, then dashes, a level, brackets, and a component, as far as they go.
+fn by_grammar<'a>(line: &'a str, row: &[Column<'a>]) -> Header<'a> {
+    let mut header = Header { message: line.trim(), ..Header::default() };
+    let level_at = row.iter().take(6).position(|column| column.class == Class::Level);
+    let syslog = row.first().is_some_and(|column| {
+        column.class == Class::Time && column.text.as_bytes().first().is_some_and(u8::is_ascii_alphabetic)
+    });
+    let component_at = row.iter().take(4).position(|column| column.class == Class::Component);
+    for (index, column) in row.iter().enumerate() {
+        let known = header.at_ms.is_some() || header.level.is_some();
+        let take_it = match column.class {
+            Class::Time => header.at_ms.is_none(),
+            Class::Level => header.level.is_none() && (known || index < 2),
+            Class::Dash => known,
+            Class::Bracket => known || level_at.is_some_and(|at| at > index),
+            Class::Number => known && level_at.is_some_and(|at| at > index),
+            Class::Component => known,
+            // A host stands between a syslog time and the program.
+            Class::Name | Class::Word => syslog && index == 1 && component_at == Some(2),
+        };
+        if !take_it {
+            break;
+        }
+        take(&mut header, column, true);
+        header.message = line.get(column.next..).unwrap_or("").trim();
+        if column.class == Class::Component {
+            break;
+        }
+    }
+    header
+}
+
+fn take<'a>(header: &mut Header<'a>, column: &Column<'a>, certain: bool) {
+    match column.class {
+        Class::Time if header.at_ms.is_none() => header.at_ms = column.at_ms,
+        Class::Level if header.level.is_none() => header.level = level_of(column.text),
+        Class::Component if certain => {
+            let name = column.text.trim_end_matches(':');
+            let (program, rest) =
+                name.split_at_checked(name.find(['[', '(']).unwrap_or(name.len())).unwrap_or((name, ""));
+            header.component = Some(program).filter(|program| !program.is_empty());
+            if let Some(pid) = rest.rsplit_once('[').map(|(_, pid)| pid.trim_end_matches(']'))
+                && !pid.is_empty()
+                && pid.bytes().all(|byte| byte.is_ascii_digit())
+            {
+                header.pid = Some(pid);
+            }
+        }
+        Class::Bracket if header.thread.is_none() => {
+            header.thread = Some(column.text.trim_matches(['[', ']', ':'])).filter(|text| !text.is_empty());
+        }
+        Class::Number if header.pid.is_none() => header.pid = Some(column.text),
+        Class::Name | Class::Word if header.host.is_none() => header.host = Some(column.text),
+        _ => {}
+    }
+}
+
+/// The classes of the leading columns that the rows agree on; empty if there is no header.
+fn agreed(rows: &[Vec<Column>]) -> Vec<Option<Class>> {
+    let mut found: Vec<Option<Class>> = Vec::new();
+    let mut end: usize = 0;
+    // Word columns since the last certain one: they are header only if something certain follows.
+    let mut words_between = false;
+    for index in 0..COLUMNS_MAX {
+        let present: Vec<&Column> = rows.iter().filter_map(|row| row.get(index)).collect();
+        if present.is_empty() || (present.len() as f64) < AGREEMENT_MIN * rows.len() as f64 {
+            break;
+        }
+        let mut classes: BTreeMap<Class, usize> = BTreeMap::new();
+        let mut values: BTreeSet<&str> = BTreeSet::new();
+        for column in &present {
+            *classes.entry(column.class).or_default() += 1;
+            if values.len() <= VALUES_FEW {
+                values.insert(column.text);
+            }
+        }
+        let Some((class, count)) = classes.into_iter().max_by_key(|(_, count)| *count) else { break };
+        let agree = count as f64 >= AGREEMENT_MIN * present.len() as f64;
+        let few = values.len() <= VALUES_FEW && present.len() > 4 * VALUES_FEW;
+        let aligned =
+            few && present.iter().filter(|column| column.padded).count() * 100 >= present.len() * 95;
+        let certain = match class {
+            Class::Time | Class::Level | Class::Component | Class::Dash | Class::Bracket => agree,
+            Class::Number => agree && !words_between,
+            Class::Name | Class::Word => aligned,
+        };
+        found.push(agree.then_some(class));
+        if certain {
+            // Across words of the message only a time or a level reaches back; a program across the host that
+            // syslog puts between the time and it.
+            let last = end.checked_sub(1).and_then(|at| found.get(at).copied().flatten());
+            let host = class == Class::Component && index == end + 1 && last == Some(Class::Time);
+            if words_between && !host && !matches!(class, Class::Time | Class::Level) {
+                break;
+            }
+            end = index + 1;
+            words_between = false;
+            if class == Class::Component {
+                break;
+            }
+        } else if !(class == Class::Name && agree) && !few {
+            words_between = true;
+        }
+    }
+    found.truncate(end);
+    let essential = found.iter().any(|class| matches!(class, Some(Class::Time | Class::Level)));
+    if essential { found } else { Vec::new() }
+}
+
+fn columns(line: &str, year: i16) -> Vec<Column<'_>> {
+    let bytes = line.as_bytes();
+    let mut row = Vec::with_capacity(8);
+    let mut at = 0;
+    while row.len() < COLUMNS_MAX {
+        while bytes.get(at).is_some_and(|byte| matches!(byte, b' ' | b'\t' | b'|' | b',')) {
+            at += 1;
+        }
+        let Some(rest) = line.get(at..).filter(|rest| !rest.is_empty()) else { break };
+        let (length, class, at_ms) = column(rest, year, row.len());
+        let text = rest.get(..length).unwrap_or(rest);
+        let gap = rest.as_bytes().iter().skip(length).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let mut next = at + length;
+        while bytes.get(next).is_some_and(|byte| matches!(byte, b' ' | b'\t' | b'|')) {
+            next += 1;
+        }
+        row.push(Column { class, text, at_ms, next, padded: gap >= 2 });
+        at = next.max(at + 1);
+        while !line.is_char_boundary(at) {
+            at += 1;
+        }
+    }
+    row
+}
+
+/// Length, class and time of the column that `rest` begins with.
+fn column(rest: &str, year: i16, index: usize) -> (usize, Class, Option<u64>) {
+    if let Some(found) = timestamp::find(rest, year) {
+        return (found.length, Class::Time, Some(found.at_ms));
+    }
+    let first = rest.as_bytes().first().copied().unwrap_or(b' ');
+    // klog: I0102 15:04:05.000000 with the level in front of the month.
+    if index == 0
+        && rest.len() > 6
+        && matches!(first, b'I' | b'W' | b'E' | b'F')
+        && rest.get(5..6) == Some(" ")
+    {
+        let digits = rest.get(1..5).unwrap_or("");
+        if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return (1, Class::Level, None);
+        }
+    }
+    if first == b'[' || first == b'(' {
+        let close = if first == b'[' { b']' } else { b')' };
+        if let Some(end) = balanced(rest.as_bytes(), first, close) {
+            let inner = rest.get(1..end).unwrap_or("").trim();
+            let colon = usize::from(rest.as_bytes().get(end + 1) == Some(&b':'));
+            let length = end + 1 + colon;
+            if let Some(found) = timestamp::find(inner, year).filter(|found| found.length == inner.len()) {
+                return (length, Class::Time, Some(found.at_ms));
+            }
+            return (length, if level_of(inner).is_some() { Class::Level } else { Class::Bracket }, None);
+        }
+    }
+    let length = rest.bytes().take_while(|byte| !matches!(byte, b' ' | b'\t' | b'|')).count();
+    let text = rest.get(..length).unwrap_or(rest);
+    let class = if text.bytes().all(|byte| matches!(byte, b'-' | b':' | b'>' | b'=')) {
+        Class::Dash
+    } else if level_of(text).is_some() && (text.len() > 1 || index > 0) {
+        Class::Level
+    } else if text.trim_matches([',', ':', '#']).bytes().all(|byte| byte.is_ascii_digit()) {
+        Class::Number
+    } else if text.len() > 1 && text.ends_with(':') && !text.contains('=') {
+        Class::Component
+    } else if text.bytes().any(|byte| !byte.is_ascii_alphabetic()) {
+        Class::Name
+    } else {
+        Class::Word
+    };
+    (length, class, None)
+}
+
+/// Where the bracket that opens the text closes, nesting counted.
+fn balanced(bytes: &[u8], open: u8, close: u8) -> Option<usize> {
+    let mut depth = 0usize;
+    for (at, byte) in bytes.iter().take(BRACKET_BYTES_MAX).enumerate() {
+        if *byte == open {
+            depth += 1;
+        } else if *byte == close {
+            depth = depth.checked_sub(1)?;
+            if depth == 0 {
+                return Some(at);
+            }
+        }
+    }
+    None
+}
+
+/// A level as it stands in a header: upper case, or capitalised, or within brackets; one letter for Android.
+fn level_of(text: &str) -> Option<Level> {
+    let bare = text.trim_matches(['[', ']', '<', '>', '(', ')', ':', ',', '*']).trim();
+    let mut chars = bare.chars();
+    match (chars.next(), chars.next()) {
+        (Some(letter), None) => Level::from_letter(letter),
+        // `log` and `config` are ordinary words.
+        _ if matches!(bare, "log" | "config" | "fine" | "alert" | "failure" | "panic") => None,
+        _ => Level::parse(bare),
+    }
+}
