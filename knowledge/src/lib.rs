@@ -1,0 +1,45 @@
+//! Medic's knowledge base: runbooks, incident reports and the like, found by an alert or by a symptom in plain words.
+//!
+//! Owns reading documents, cutting them into chunks, indexing them by words (BM25) and by vectors, versions on disk,
+//! and the verdict whether what was found is an answer. Never knows an incident, an actor or gRPC; never reads the
+//! clock or the environment.
+//!
+//! ```text
+//! source → document → chunk ─┬→ lexical (tantivy)         ┐
+//!                            └→ embed → vectors (2 engines) ┴→ fuse → verdict → answer
+//! versions: all of it on disk, published in one step
+//! ```
+//!
+//! A document is data. Nothing in it is run, followed or obeyed here; whoever shows a passage to a model must mark it
+//! as quoted.
+
+mod answer;
+mod build;
+mod chunk;
+mod config;
+mod digest;
+mod document;
+mod embed;
+mod error;
+mod front_matter;
+mod fuse;
+mod ingest;
+mod knowledge;
+mod lexical;
+mod query;
+mod snapshot;
+mod source;
+mod thesaurus;
+mod vectors;
+mod verdict;
+mod versions;
+mod words;
+
+pub use answer::{Citation, Hit, Insufficient, Ranked, SearchAnswer, Why};
+pub use config::{EmbedderConfig, KnowledgeConfig, OpenAiConfig, QdrantConfig, Secret, VectorsConfig};
+pub use document::{Document, DocumentId, Kind};
+pub use error::{Error, Result};
+pub use ingest::{IngestReport, Progress, Stage};
+pub use knowledge::{Knowledge, Stats};
+pub use query::{Mode, SearchQuery};
+pub use source::{Broken, DOCUMENT_BYTES_MAX};
