@@ -34,7 +34,7 @@ pub struct Transition {
     pub why: String,
 }
 
-/// A remedy that was tried and did not help: not to be proposed again for the same incident.
+/// A remedy that came to nothing. One that was tried is not to be proposed again for the same incident.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedRemedy {
     pub iteration: u32,
@@ -42,6 +42,8 @@ pub struct FailedRemedy {
     pub component: Option<Component>,
     pub category: Option<String>,
     pub plan: Digest,
+    /// Whether any step of it was carried out: only then has the world answered.
+    pub tried: bool,
     pub rolled_back: bool,
     pub why: String,
 }

@@ -25,7 +25,7 @@ pub(super) fn on(hypotheses: &mut Vec<Hypothesis>, incident: &Incident) -> Vec<C
         }
         cited
     });
-    for failed in &incident.failed_remedies {
+    for failed in incident.failed_remedies.iter().filter(|failed| failed.tried) {
         for hypothesis in hypotheses.iter_mut() {
             let same = failed.component.as_ref() == Some(&hypothesis.component)
                 && failed.category.as_deref() == Some(hypothesis.category.as_str());

@@ -91,7 +91,9 @@ pub(super) fn step(incident: &Incident, event: &Event, policy: &Policy) -> Step 
                 (Subject::Remedy, true) => draft.resolve(Resolution::Remedied, &format!("verified: {detail}")),
                 (Subject::Remedy, false) => unwind(draft, saga, format!("the remedy did not help: {detail}")),
                 (Subject::Rollback, true) => {
-                    draft.notify(NoticeKind::RolledBack, format!("rollback verified: {detail}"));
+                    let told = format!("rollback verified: {detail}");
+                    draft.note(told.clone());
+                    draft.notify(NoticeKind::RolledBack, told);
                     next_round(draft, &saga, true)
                 }
                 (Subject::Rollback, false) => draft.escalate(EscalationReason::RollbackFailed {
@@ -160,6 +162,9 @@ fn next_round(mut draft: Draft<'_>, saga: &Saga, rolled_back: bool) -> Step {
         component: hypothesis.map(|h| h.component.clone()),
         category: hypothesis.map(|h| h.category.clone()),
         plan: saga.digest().clone(),
+        tried: saga.steps.iter().any(|step| {
+            !matches!(step.state, StepState::Pending | StepState::Ordered { .. } | StepState::Failed { .. })
+        }),
         rolled_back,
         why: why.clone(),
     };

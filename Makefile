@@ -1,0 +1,73 @@
+# The two commands are `make demo` and `make test`; each installs what it needs and says what it is doing.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+FAULT ?= bad_config
+YES ?=
+TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),$(CURDIR)/target)
+BIN := $(TARGET)/debug
+PLUGINS := error-ratio search-logs probe-endpoint service-admin storage-purge
+FAULTS := bad_config memory_leak dependency_down latency error_burst pool_exhausted quota_full stubborn none
+comma := ,
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+# libclang: the RocksDB binding is generated. The servers: tests and demo run against the real ones.
+PACKAGES := g++ libclang-dev prometheus prometheus-alertmanager
+
+say = @printf '\n== %s\n' "$(1)"
+
+.PHONY: help setup build plugins demo demo-all test lint bench
+
+help:
+	@echo "make demo [FAULT=$(FAULT)] [YES=1]  break the lab and watch Medic deal with it"
+	@echo "make demo-all                    every fault, answered with yes"
+	@echo "make test                        every test, against a real Prometheus and Alertmanager"
+	@echo "make bench                       figures, each with how it was measured"
+	@echo "make lint                        rustfmt and clippy as the project wants them"
+	@echo "faults: $(FAULTS)"
+
+setup:
+	$(call say,what the build and the servers need)
+	@missing=(); for p in $(PACKAGES); do dpkg-query -W -f='$${Status}' "$$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$$p"); done; \
+	if [ "$${#missing[@]}" -gt 0 ]; then \
+		echo "installing $${missing[*]}"; \
+		$(SUDO) apt-get update -qq; \
+		DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
+	else echo "present: $(PACKAGES)"; fi
+	@rustc --print target-libdir --target wasm32-unknown-unknown >/dev/null 2>&1 && \
+	 [ -d "$$(rustc --print target-libdir --target wasm32-unknown-unknown)" ] || \
+	 { echo "adding the Rust target wasm32-unknown-unknown"; rustup target add wasm32-unknown-unknown || \
+	   { echo "cannot add the Rust target wasm32-unknown-unknown: the tools cannot be built without it" >&2; exit 1; }; }
+
+build: setup
+	$(call say,building the daemon$(comma) its CLI$(comma) the lab and the demo (the first time takes some ten minutes; later ones seconds))
+	cargo build -p medicd -p medic-ctl -p medic-lab -p medic-demo
+
+plugins: setup
+	$(call say,building the tools as WebAssembly components)
+	cargo build --target wasm32-unknown-unknown --profile guest $(PLUGINS:%=-p plugin-%)
+	cargo run -q -p medic-componentize -- $(foreach p,$(PLUGINS),$(TARGET)/wasm32-unknown-unknown/guest/plugin_$(subst -,_,$(p)).wasm) --out $(TARGET)/debug/plugins
+
+demo: build plugins
+	$(call say,the story of $(FAULT))
+	@$(BIN)/medic-demo --fault $(FAULT) $(if $(YES),--yes)
+
+demo-all: build plugins
+	@for fault in $(FAULTS); do printf '\n== the story of %s\n' "$$fault"; $(BIN)/medic-demo --fault "$$fault" --yes; done
+
+# One build for programs and tests alike: with --all-targets both get the same features, and nothing is compiled twice.
+test: plugins
+	$(call say,building everything$(comma) tests included (the first time takes some ten minutes))
+	cargo build --workspace --all-targets
+	$(call say,every test)
+	cargo test --workspace
+
+lint: setup
+	$(call say,rustfmt and clippy)
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+bench: build plugins
+	$(call say,figures; this machine only$(comma) this run only)
+	cargo run -q -p medic-tests --bin medic-bench
+
