@@ -1,0 +1,17 @@
+//! The store from outside: what a caller, a crash and a tamperer meet.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod backup;
+mod contract;
+mod export;
+mod groups;
+mod images;
+mod kill;
+mod support;
