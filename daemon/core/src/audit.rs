@@ -118,11 +118,10 @@ impl ChainVerifier {
     /// [`ChainFault::Head`] when the chain is shorter or longer than `head` says or an anchor was never reached.
     pub fn finish(self, head: Option<&ChainHead>) -> Result<ChainHead, ChainFault> {
         let unmet = self.anchors.first().filter(|anchor| anchor.seq > 0);
-        if let Some(expected) = head.or(unmet)
-            && *expected != self.head
-        {
-            return Err(ChainFault::Head { expected: expected.seq, found: self.head.seq });
+        let missed = head.filter(|head| **head != self.head).or(unmet);
+        match missed {
+            Some(expected) => Err(ChainFault::Head { expected: expected.seq, found: self.head.seq }),
+            None => Ok(self.head),
         }
-        Ok(self.head)
     }
 }

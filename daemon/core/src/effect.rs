@@ -43,8 +43,8 @@ pub enum PlanSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "effect")]
 pub enum Effect {
-    /// Monitor: read metrics and logs around the onset.
-    Gather,
+    /// Monitor: read metrics and logs around the onset, not before the time given.
+    Gather { not_before: TimestampMs },
     /// Diagnoser: weigh what was gathered.
     Diagnose { iteration: u32 },
     /// Executor: make a plan, dry-run it, compute its blast radius. Changes nothing.
@@ -62,7 +62,7 @@ pub enum Effect {
 impl Effect {
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Gather => "gather",
+            Self::Gather { .. } => "gather",
             Self::Diagnose { .. } => "diagnose",
             Self::Plan { .. } => "plan",
             Self::Apply { .. } => "apply",

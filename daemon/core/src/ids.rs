@@ -57,6 +57,14 @@ string_id! {
     Principal;
 }
 
+impl EvidenceId {
+    /// Whether it was gathered in, or for, that round of diagnosis: `e2-…`, `k2-…`.
+    pub fn is_of_round(&self, round: u32) -> bool {
+        let of = |kind: char| self.0.strip_prefix(kind).and_then(|rest| rest.split_once('-')).map(|(n, _)| n);
+        [of('e'), of('k')].into_iter().flatten().any(|n| n == round.to_string())
+    }
+}
+
 impl Principal {
     /// Medic itself: may propose, never approve.
     pub fn agent() -> Self {

@@ -30,6 +30,11 @@ pub struct Policy {
     /// Rounds of diagnosis before a human takes over. 3: the first remedy, its correction, one more; a fourth try is
     /// groping on a live system.
     pub iterations_max: u32,
+    /// While an incident is younger than this, "I don't know" leads to another look instead of to a human. 30 s: an alert
+    /// on a symptom may be earlier than the first samples of its cause.
+    pub patience_ms: u64,
+    /// Between two such looks. 5 s: a scrape or two brings something new.
+    pub look_again_ms: u64,
     /// How long a proposal waits for people. 30 min: a page, a laptop, a look; after that the world has moved on.
     pub approval_lifetime_ms: u64,
     /// From the deciding approval to the start of the last step. 10 min: longer than any step's limits add up to.
@@ -65,6 +70,8 @@ impl Default for Policy {
         Self {
             confidence_min: Confidence::new(0.6),
             iterations_max: 3,
+            patience_ms: 30 * 1000,
+            look_again_ms: 5 * 1000,
             approval_lifetime_ms: 30 * 60 * 1000,
             execution_window_ms: 10 * 60 * 1000,
             gather_deadline_ms: 60 * 1000,

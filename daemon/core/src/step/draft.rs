@@ -114,10 +114,11 @@ impl<'a> Draft<'a> {
         self.done()
     }
 
-    pub fn gather(&mut self, why: &str) {
-        let awaiting = self.order(Effect::Gather);
+    /// `after_ms`: from now, not before.
+    pub fn gather(&mut self, after_ms: u64, why: &str) {
+        let awaiting = self.order(Effect::Gather { not_before: self.at.after_ms(after_ms) });
         self.enter(Phase::GatheringInfo { awaiting }, why);
-        self.deadline_in(self.policy.gather_deadline_ms);
+        self.deadline_in(self.policy.gather_deadline_ms.saturating_add(after_ms));
     }
 
     pub fn done(self) -> Step {

@@ -178,7 +178,7 @@ fn next_round(mut draft: Draft<'_>, saga: &Saga, rolled_back: bool) -> Step {
         let rounds = draft.next.iteration;
         return draft.escalate(EscalationReason::IterationLimit { rounds });
     }
-    draft.gather(&format!("{why}{left}; looking again"));
+    draft.gather(0, &format!("{why}{left}; looking again"));
     draft.done()
 }
 

@@ -58,7 +58,7 @@ fn arrived(incident: &Incident, event: &Event, policy: &Policy, alerts: &[Alert]
     draft.record("monitor", "alerts", incident.id.to_string(), json!({ "count": alerts.len(), "truncated": truncated, "names": names }));
     if matches!(incident.phase, Phase::AlertReceived) {
         draft.notify(NoticeKind::Opened, format!("{}: {why}", incident.title));
-        draft.gather(&why);
+        draft.gather(0, &why);
     } else {
         draft.note(format!("joined by {why}"));
     }

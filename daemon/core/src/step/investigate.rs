@@ -3,6 +3,7 @@
 use super::draft::Draft;
 use super::{Step, execute, wrong_phase};
 use crate::approval::{Proposal, Requirement};
+use crate::diagnosis::{Diagnosis, Hypothesis, Verdict};
 use crate::effect::{NoticeKind, PlanSource, TimerKind};
 use crate::event::EventKind;
 use crate::evidence::Evidence;
@@ -16,9 +17,11 @@ pub(super) fn step(incident: &Incident, event: &Event, policy: &Policy) -> Step 
         (Phase::GatheringInfo { .. }, EventKind::Gathered { evidence, findings, gaps, .. }) => {
             draft.next.findings = findings.clone();
             draft.next.gaps = gaps.clone();
-            keep_evidence(&mut draft, evidence);
             draft.next.iteration += 1;
             let iteration = draft.next.iteration;
+            // An earlier look of the same round is replaced by this one.
+            draft.next.evidence.retain(|known| !known.id.is_of_round(iteration));
+            keep_evidence(&mut draft, evidence);
             let awaiting = draft.order(Effect::Diagnose { iteration });
             draft.enter(
                 Phase::Diagnosing { iteration, planning: false, awaiting, requested_by: None },
@@ -29,6 +32,7 @@ pub(super) fn step(incident: &Incident, event: &Event, policy: &Policy) -> Step 
         }
         (Phase::Diagnosing { iteration, planning: false, .. }, EventKind::Diagnosed { diagnosis, evidence, .. }) => {
             keep_evidence(&mut draft, evidence);
+            draft.next.diagnoses.retain(|known| known.iteration != *iteration);
             draft.next.diagnoses.push((**diagnosis).clone());
             draft.record(
                 "diagnoser",
@@ -36,20 +40,16 @@ pub(super) fn step(incident: &Incident, event: &Event, policy: &Policy) -> Step 
                 format!("round {iteration}"),
                 json!({ "verdict": diagnosis.verdict, "digest": crate::Digest::of(diagnosis) }),
             );
-            let Some(best) = diagnosis.concluded() else {
-                let detail = match &diagnosis.verdict {
-                    crate::diagnosis::Verdict::Abstained { reason } => reason.clone(),
-                    crate::diagnosis::Verdict::Concluded { hypothesis } => {
-                        format!("the diagnosis concludes {hypothesis}, which it does not contain")
-                    }
-                };
-                return draft.escalate(EscalationReason::LowConfidence { detail });
+            let best = match conclusion(diagnosis, policy) {
+                Ok(best) => best,
+                Err(detail) if draft.at.since_ms(incident.opened_at) < policy.patience_ms => {
+                    // The same round again: what is known so far stays readable until the next look replaces it.
+                    draft.next.iteration -= 1;
+                    draft.gather(policy.look_again_ms, &format!("not known yet, looking again: {detail}"));
+                    return draft.done();
+                }
+                Err(detail) => return draft.escalate(EscalationReason::LowConfidence { detail }),
             };
-            if best.confidence < policy.confidence_min {
-                let detail =
-                    format!("{} with confidence {}, the minimum is {}", best.statement, best.confidence, policy.confidence_min);
-                return draft.escalate(EscalationReason::LowConfidence { detail });
-            }
             let awaiting = draft.order(Effect::Plan { source: PlanSource::Diagnosis });
             draft.enter(
                 Phase::Diagnosing { iteration: *iteration, planning: true, awaiting, requested_by: None },
@@ -75,7 +75,7 @@ pub(super) fn step(incident: &Incident, event: &Event, policy: &Policy) -> Step 
                 return draft.escalate(EscalationReason::IterationLimit { rounds: incident.iteration });
             }
             draft.cancel(TimerKind::ApprovalLifetime);
-            draft.gather(&format!("{by} asked for a fresh look; the proposal is withdrawn"));
+            draft.gather(0, &format!("{by} asked for a fresh look; the proposal is withdrawn"));
             draft.done()
         }
         (
@@ -98,6 +98,21 @@ pub(super) fn step(incident: &Incident, event: &Event, policy: &Policy) -> Step 
         }
         _ => wrong_phase(incident, event),
     }
+}
+
+/// The hypothesis to act on, or why there is none.
+fn conclusion<'a>(diagnosis: &'a Diagnosis, policy: &Policy) -> Result<&'a Hypothesis, String> {
+    let best = diagnosis.concluded().ok_or_else(|| match &diagnosis.verdict {
+        Verdict::Abstained { reason } => reason.clone(),
+        Verdict::Concluded { hypothesis } => {
+            format!("the diagnosis concludes {hypothesis}, which it does not contain")
+        }
+    })?;
+    if best.confidence < policy.confidence_min {
+        let minimum = policy.confidence_min;
+        return Err(format!("{} with confidence {}, the minimum is {minimum}", best.statement, best.confidence));
+    }
+    Ok(best)
 }
 
 fn keep_evidence(draft: &mut Draft<'_>, evidence: &[Evidence]) {

@@ -1,0 +1,8 @@
+//! The host against guests that are honest, clumsy or hostile, through its public face alone.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod changing;
+mod limits;
+mod loading;
+mod reading;
+mod support;
