@@ -1,0 +1,22 @@
+//! The driven side: one file per outside thing, each behind a port.
+//!
+//! Owns foreign protocols and their failures, and turns both into the ports' words. Never decides anything, and never lets
+//! an answer of unknown size or a call of unknown length in: every adapter names its limits.
+
+pub mod clock;
+mod http;
+pub mod knowledge;
+pub mod logfiles;
+mod no_tools;
+pub mod notifier;
+pub mod openai;
+pub mod prometheus;
+
+pub use clock::SystemClock;
+pub use http::ClientError;
+pub use knowledge::{Library, NoKnowledge};
+pub use logfiles::{LogFiles, LogsConfig};
+pub use no_tools::NoTools;
+pub use notifier::{NotifyConfig, People};
+pub use openai::{ModelConfig, OpenAi};
+pub use prometheus::{Prometheus, PrometheusConfig};

@@ -1,0 +1,175 @@
+//! Tools, logs, knowledge, audit and the daemon's own state.
+
+use crate::api::librarian::Shelved;
+use crate::api::operations::{ChainReport, LogsAnswered, LogsReported, StatusView};
+use medic_agents::desk::Execution;
+use medic_core::ToolDescriptor;
+use medic_core::audit::ChainedRecord;
+use medic_ports::knowledge::KnowledgeAnswer;
+use medic_ports::tools::RejectedPlugin;
+use medic_proto::v1;
+
+pub fn tool(tool: &ToolDescriptor) -> v1::Tool {
+    v1::Tool {
+        name: tool.name.to_string(),
+        plugin: tool.plugin.clone(),
+        digest: tool.digest.to_string(),
+        category: tool.category.to_string(),
+        title: tool.title.clone(),
+        description: tool.description.clone(),
+        input_schema: tool.input_schema.clone(),
+        imports: tool.imports.clone(),
+        granted: tool.granted.clone(),
+    }
+}
+
+pub fn plugin(rejected: &RejectedPlugin) -> v1::RejectedPlugin {
+    v1::RejectedPlugin {
+        file: rejected.file.clone(),
+        code: rejected.code.clone(),
+        reason: rejected.reason.clone(),
+    }
+}
+
+pub fn executed(execution: Execution) -> v1::ExecuteToolResponse {
+    match execution {
+        Execution::Output(output) => v1::ExecuteToolResponse {
+            output: Some(v1::ToolOutput {
+                summary: output.summary,
+                data_json: output.data_json,
+                artifacts: output.artifacts,
+            }),
+            proposed_incident_id: None,
+        },
+        Execution::Proposed(incident) => {
+            v1::ExecuteToolResponse { output: None, proposed_incident_id: Some(incident.to_string()) }
+        }
+    }
+}
+
+pub fn log_report(reported: LogsReported) -> v1::AnalyzeLogsResponse {
+    v1::AnalyzeLogsResponse {
+        summary: reported.report.summary.clone(),
+        lines: reported.lines,
+        broken: reported.report.broken,
+        bytes: reported.bytes,
+        report_json: serde_json::to_string(&reported.report).unwrap_or_default(),
+    }
+}
+
+pub fn log_query(answered: LogsAnswered) -> v1::QueryLogsResponse {
+    v1::QueryLogsResponse {
+        understood: answered.query.to_string(),
+        not_understood: answered.query.not_understood.clone(),
+        query_json: serde_json::to_string(&answered.query).unwrap_or_default(),
+        window_start_ms: answered.window.start.0,
+        window_end_ms: answered.window.end.0,
+        lines: answered
+            .lines
+            .into_iter()
+            .map(|line| v1::LogLine { at_ms: line.at.map(|at| at.0), labels: line.labels.0, line: line.line })
+            .collect(),
+        dropped: answered.dropped,
+    }
+}
+
+pub fn passages(answer: KnowledgeAnswer) -> v1::SearchKnowledgeResponse {
+    v1::SearchKnowledgeResponse {
+        passages: answer
+            .passages
+            .into_iter()
+            .map(|passage| v1::Passage {
+                document: passage.document,
+                title: passage.title,
+                heading: passage.heading,
+                text: passage.text,
+                category: passage.category,
+                score: passage.score,
+                matched: passage.matched,
+                digest: passage.digest.to_string(),
+            })
+            .collect(),
+        insufficient: answer.insufficient,
+        version: answer.version,
+    }
+}
+
+pub fn shelved(shelved: Shelved) -> v1::IngestKnowledgeResponse {
+    v1::IngestKnowledgeResponse { version: shelved.version, passages: shelved.passages }
+}
+
+pub fn audit_record(chained: &ChainedRecord) -> v1::AuditRecord {
+    let record = &chained.record;
+    v1::AuditRecord {
+        seq: chained.seq,
+        hash: chained.hash.to_string(),
+        at_ms: record.at.0,
+        incident_id: record.incident.as_ref().map(ToString::to_string),
+        actor: record.actor.clone(),
+        kind: record.kind.clone(),
+        subject: record.subject.clone(),
+        rule: record.rule.clone(),
+        detail_json: record.detail.to_string(),
+        export_line: serde_json::to_string(chained).unwrap_or_default(),
+    }
+}
+
+pub fn verification(report: &ChainReport) -> v1::VerifyAuditResponse {
+    v1::VerifyAuditResponse {
+        intact: report.fault.is_none(),
+        records: report.records,
+        head_seq: report.head.seq,
+        head_hash: report.head.hash.to_string(),
+        fault: report.fault.as_ref().map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
+pub fn status(view: StatusView) -> v1::GetStatusResponse {
+    let status = view.status;
+    let journal = status.journal;
+    v1::GetStatusResponse {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at_ms: status.started_at.0,
+        now_ms: view.now.0,
+        safe_mode: status.safe_mode,
+        ready: view.not_ready_because.is_empty(),
+        not_ready_because: view.not_ready_because,
+        actors: status
+            .actors
+            .into_iter()
+            .map(|actor| v1::Actor {
+                name: actor.name,
+                state: actor.state,
+                restarts: actor.restarts,
+                in_flight: actor.in_flight as u64,
+                last_error: actor.last_error,
+            })
+            .collect(),
+        journal: Some(v1::Journal {
+            writable: journal.writable,
+            low_space: journal.low_space,
+            commit_seq: journal.commit_seq,
+            audit_seq: journal.audit_head.seq,
+            audit_hash: journal.audit_head.hash.to_string(),
+            mailboxes: journal
+                .mailboxes
+                .into_iter()
+                .map(|mailbox| v1::Mailbox {
+                    name: mailbox.to.to_string(),
+                    envelopes: mailbox.envelopes,
+                    bytes: mailbox.bytes,
+                })
+                .collect(),
+            dead_letters: journal.dead_letters,
+        }),
+        live_incidents: status.live_incidents as u64,
+        incidents_by_phase: view.by_phase.iter().map(|(phase, n)| (phase.to_string(), *n)).collect(),
+        tools: u32::try_from(status.tools).unwrap_or(u32::MAX),
+        rejected_plugins: u32::try_from(status.rejected_plugins.len()).unwrap_or(u32::MAX),
+        knowledge: status.knowledge,
+        prometheus: view.prometheus,
+        principal: view.caller.principal.to_string(),
+        role: view.caller.role.to_string(),
+        model: status.model,
+    }
+}

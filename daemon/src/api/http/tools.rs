@@ -1,0 +1,111 @@
+//! REST over tools, logs and knowledge.
+
+use super::body::{Query, json, read};
+use super::{Gateway, answer};
+use crate::api::auth::Caller;
+use crate::api::convert;
+use crate::api::operations::{Door, LOG_BYTES_MAX};
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use medic_core::TimestampMs;
+use medic_proto::v1;
+
+type Who = Extension<Caller>;
+
+pub async fn list(State(gateway): State<Gateway>, Extension(caller): Who) -> Response {
+    answer(gateway.operations.tools(&caller).map(|(tools, rejected)| v1::ListToolsResponse {
+        tools: tools.iter().map(convert::tool).collect(),
+        rejected: rejected.iter().map(convert::plugin).collect(),
+    }))
+}
+
+pub async fn describe(
+    State(gateway): State<Gateway>,
+    Extension(caller): Who,
+    Path(name): Path<String>,
+) -> Response {
+    answer(gateway.operations.tool(&caller, &name).map(|tool| convert::tool(&tool)))
+}
+
+/// 200 with the output of a tool that reads; 202 with the incident under which a change is being planned.
+pub async fn execute(State(gateway): State<Gateway>, Extension(caller): Who, body: Body) -> Response {
+    let executed = async {
+        let request: v1::ExecuteToolRequest = json(body).await?;
+        let incident = convert::optional_incident_id(&request.incident_id)?;
+        let (tool, args) = (&request.tool, &request.args_json);
+        gateway.operations.execute(&caller, Door::Rest, tool, args, incident).await.map(convert::executed)
+    };
+    match executed.await {
+        Ok(executed) => {
+            let proposed = executed.proposed_incident_id.is_some();
+            let status = if proposed { StatusCode::ACCEPTED } else { StatusCode::OK };
+            (status, axum::Json(executed)).into_response()
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// The body is the log itself, in any known format.
+pub async fn analyze_logs(
+    State(gateway): State<Gateway>,
+    Extension(caller): Who,
+    Query(options): Query<v1::AnalyzeLogsOptions>,
+    body: Body,
+) -> Response {
+    answer(
+        async {
+            let bytes = read(body, LOG_BYTES_MAX).await?;
+            let reported =
+                gateway.operations.analyze_logs(&caller, options.name, options.year, bytes).await?;
+            Ok(convert::log_report(reported))
+        }
+        .await,
+    )
+}
+
+/// `now` is what the contract calls `now_ms`.
+pub async fn query_logs(State(gateway): State<Gateway>, Extension(caller): Who, body: Body) -> Response {
+    answer(
+        async {
+            let request: v1::QueryLogsRequest = json(body).await?;
+            let now = request.now_ms.map(TimestampMs);
+            let answered =
+                gateway.operations.query_logs(&caller, &request.text, now, request.limit as usize).await?;
+            Ok(convert::log_query(answered))
+        }
+        .await,
+    )
+}
+
+pub async fn search_knowledge(
+    State(gateway): State<Gateway>,
+    Extension(caller): Who,
+    body: Body,
+) -> Response {
+    answer(
+        async {
+            let request: v1::SearchKnowledgeRequest = json(body).await?;
+            let (text, service) = (request.text, request.service);
+            let found = gateway.operations.search(&caller, text, service, request.limit as usize).await?;
+            Ok(convert::passages(found))
+        }
+        .await,
+    )
+}
+
+pub async fn ingest_knowledge(
+    State(gateway): State<Gateway>,
+    Extension(caller): Who,
+    body: Body,
+) -> Response {
+    answer(
+        async {
+            let request: v1::IngestKnowledgeRequest = json(body).await?;
+            gateway.operations.ingest(&caller, &request.name, &request.text).await.map(convert::shelved)
+        }
+        .await,
+    )
+}
