@@ -13,8 +13,8 @@ use medic_core::mail::{Address, Body, Causation, Lane, Letter, Opening};
 use medic_core::permit::Ground;
 use medic_core::tool::ToolCall;
 use medic_core::{
-    Alert, AlertBatch, Digest, EnvelopeId, Event, Fault, Incident, IncidentId, Labels, Permit, PhaseName, Policy,
-    Principal, Refusal, TimestampMs,
+    Alert, AlertBatch, Digest, EnvelopeId, Event, Fault, Incident, IncidentId, Labels, Permit, PhaseName,
+    Policy, Principal, Refusal, TimestampMs,
 };
 use medic_ports::journal::{Accepted, IncidentFilter, JournalError, JournalHealth, Table};
 use medic_ports::tools::{RejectedPlugin, ToolOutput};
@@ -84,7 +84,9 @@ pub enum DeskError {
 impl From<JournalError> for DeskError {
     fn from(error: JournalError) -> Self {
         let retry_after_ms = match &error {
-            JournalError::Full { retry_after_ms, .. } | JournalError::LowSpace { retry_after_ms } => *retry_after_ms,
+            JournalError::Full { retry_after_ms, .. } | JournalError::LowSpace { retry_after_ms } => {
+                *retry_after_ms
+            }
             // After a failed write only a restart helps; a supervisor needs about that long.
             _ => 5_000,
         };
@@ -103,7 +105,11 @@ pub(crate) enum Answer {
 
 impl Answer {
     pub fn told(incident: &Incident) -> Self {
-        Self::Told { incident: incident.id.clone(), revision: incident.revision, phase: incident.phase.name() }
+        Self::Told {
+            incident: incident.id.clone(),
+            revision: incident.revision,
+            phase: incident.phase.name(),
+        }
     }
 }
 
@@ -321,7 +327,8 @@ impl Desk {
             };
             return Ok(Execution::Proposed(told.incident));
         }
-        let incident = incident.unwrap_or_else(|| IncidentId::new(format!("call-{}", self.world.new_envelope_id())));
+        let incident =
+            incident.unwrap_or_else(|| IncidentId::new(format!("call-{}", self.world.new_envelope_id())));
         let permit = Permit::issue(&incident, &tool, call, Ground::Invoke, self.world.now())
             .map_err(DeskError::Refused)?;
         let output = tools.invoke(&permit).await;
@@ -353,7 +360,10 @@ impl Desk {
         match request_id {
             Some(request) => {
                 let digest = Digest::of(&("request", request));
-                IncidentId::new(format!("R{}", digest.as_str().get(7..32).unwrap_or_default().to_ascii_uppercase()))
+                IncidentId::new(format!(
+                    "R{}",
+                    digest.as_str().get(7..32).unwrap_or_default().to_ascii_uppercase()
+                ))
             }
             None => self.world.new_incident_id(),
         }
@@ -386,7 +396,11 @@ impl Desk {
             cause: Causation::Outside { door: door.to_owned(), principal: Some(principal) },
             at: now,
             dedup,
-            body: Body::Occurred { incident: incident.clone(), event: Box::new(Event { at: now, kind }), opens },
+            body: Body::Occurred {
+                incident: incident.clone(),
+                event: Box::new(Event { at: now, kind }),
+                opens,
+            },
         };
         // Registered before it is stored, so that a fast answer finds somebody.
         let mut receiver = self.waiters.wait(&letter.id);

@@ -12,21 +12,23 @@ use medic_core::diagnosis::{Citation, Diagnosis, Hypothesis, HypothesisSource, R
 use medic_core::event::EventKind;
 use medic_core::evidence::{Bearing, Confidence, Evidence, EvidenceSource};
 use medic_core::mail::{Address, Body, Envelope};
-use medic_core::{
-    Component, Digest, Effect, EvidenceId, HypothesisId, Incident, TimeRange,
-};
+use medic_core::{Component, Digest, Effect, EvidenceId, HypothesisId, Incident, TimeRange};
 use medic_ports::journal::{Batch, Slot};
 use medic_ports::knowledge::KnowledgeQuery;
 use medic_signals::correlate::{
     self, Candidate, Indication, IndicationKind, RankOptions, RcaInput, Verdict as Ranked,
 };
 use medic_signals::topology::Topology;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Incidents diagnosed side by side. 16: the slow part is a model, and an endpoint rarely takes more.
-const CONCURRENCY: usize = 16;
+/// Incidents diagnosed side by side. 64: the slow part is waiting for a model.
+const CONCURRENCY: usize = 64;
 /// Hypotheses kept. 8: beyond that nobody reads.
 const HYPOTHESES_MAX: usize = 8;
+/// A specific finding weaker than this does not explain away that the component is slow or fails. 0.3: half of what an
+/// indicator of middling weight gives when it shows clearly.
+const SPECIFIC_MIN: f64 = 0.3;
 /// Runbook passages referred to.
 const REFERENCES_MAX: usize = 4;
 
@@ -51,7 +53,8 @@ impl Worker for Diagnoser {
                 && incident.phase.awaiting() == Some(id)
             {
                 let (diagnosis, evidence) = self.diagnose(&incident, *iteration).await;
-                let kind = EventKind::Diagnosed { effect: id.clone(), diagnosis: Box::new(diagnosis), evidence };
+                let kind =
+                    EventKind::Diagnosed { effect: id.clone(), diagnosis: Box::new(diagnosis), evidence };
                 batch.letters.push(result(envelope, kind, self.world.now()));
             }
             self.world.ports.journal.commit(batch).await?;
@@ -64,7 +67,10 @@ impl Diagnoser {
     async fn diagnose(&self, incident: &Incident, iteration: u32) -> (Diagnosis, Vec<Evidence>) {
         let input = self.input(incident).await;
         // Our own threshold decides, in core; the ranking's is only its default.
-        let options = RankOptions { confidence_min: self.world.policy.confidence_min.value(), ..RankOptions::default() };
+        let options = RankOptions {
+            confidence_min: self.world.policy.confidence_min.value(),
+            ..RankOptions::default()
+        };
         let ranking = correlate::rank(&input, &options);
         let mut hypotheses: Vec<Hypothesis> = ranking
             .candidates
@@ -80,7 +86,8 @@ impl Diagnoser {
         };
 
         let mut evidence = Vec::new();
-        let (references, knowledge_version) = self.consult(incident, iteration, &hypotheses, &mut evidence).await;
+        let (references, knowledge_version) =
+            self.consult(incident, iteration, &hypotheses, &mut evidence).await;
         let mut critiques = reflect::on(&mut hypotheses, incident);
         let model_note = match &self.world.ports.model {
             Some(model) => {
@@ -107,6 +114,13 @@ impl Diagnoser {
     }
 
     async fn input(&self, incident: &Incident) -> RcaInput {
+        let specific: BTreeSet<&Component> = incident
+            .findings
+            .iter()
+            .filter(|finding| finding.bearing == Bearing::Cause && finding.strength.value() >= SPECIFIC_MIN)
+            .filter(|finding| !self.is_generic(&finding.category))
+            .map(|finding| &finding.component)
+            .collect();
         let indications = incident
             .findings
             .iter()
@@ -118,6 +132,11 @@ impl Diagnoser {
                 onset_ms: finding.onset.map(|at| at.0),
                 onset_uncertainty_ms: finding.onset_uncertainty_ms,
                 kind: match finding.bearing {
+                    Bearing::Cause
+                        if specific.contains(&finding.component) && self.is_generic(&finding.category) =>
+                    {
+                        IndicationKind::Symptom
+                    }
                     Bearing::Cause => IndicationKind::Cause,
                     Bearing::Symptom => IndicationKind::Symptom,
                 },
@@ -130,6 +149,10 @@ impl Diagnoser {
         alerted.sort();
         alerted.dedup();
         RcaInput { indications, topology: topology(&self.world).await, alerted, now_ms: self.world.now().0 }
+    }
+
+    fn is_generic(&self, category: &str) -> bool {
+        self.world.taxonomy.category(category).is_some_and(|category| category.generic)
     }
 
     fn hypothesis(&self, iteration: u32, n: usize, candidate: &Candidate) -> Hypothesis {
@@ -160,7 +183,8 @@ impl Diagnoser {
         let minimum = self.world.policy.confidence_min;
         match hypotheses.iter().find(|hypothesis| hypothesis.source == HypothesisSource::Rule) {
             None => Verdict::Abstained {
-                reason: abstained.unwrap_or_else(|| "nothing that was looked at points to a known cause".to_owned()),
+                reason: abstained
+                    .unwrap_or_else(|| "nothing that was looked at points to a known cause".to_owned()),
             },
             Some(best) if best.confidence < minimum => Verdict::Abstained {
                 reason: match abstained {

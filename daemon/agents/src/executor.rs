@@ -11,14 +11,14 @@ use crate::shell::{WorkError, Worker};
 use crate::world::World;
 use async_trait::async_trait;
 use medic_core::Effect;
-use medic_core::mail::{Address, Body, Envelope};
 use medic_core::EffectId;
+use medic_core::mail::{Address, Body, Envelope};
 use medic_ports::journal::{Batch, Slot};
 use std::sync::Arc;
 
-/// Incidents executed side by side. 4: as many as may change systems at once, by the tool platform's limit; planning and
-/// verifying share them.
-const CONCURRENCY: usize = 8;
+/// Incidents worked on side by side. 64: most of them wait for a verification; how many change systems at once is limited by
+/// the tool host.
+const CONCURRENCY: usize = 64;
 
 pub(crate) struct Executor {
     pub world: Arc<World>,
@@ -70,7 +70,7 @@ impl Executor {
             Effect::Revert { step, applied } => {
                 change::revert(&self.world, &incident, id, *step, applied, &mut batch).await?
             }
-            Effect::Gather | Effect::Diagnose { .. } | Effect::Notify { .. } => return Ok(batch),
+            Effect::Gather { .. } | Effect::Diagnose { .. } | Effect::Notify { .. } => return Ok(batch),
         };
         batch.letters.push(result(envelope, kind, self.world.now()));
         Ok(batch)

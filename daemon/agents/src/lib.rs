@@ -98,10 +98,7 @@ impl Agents {
         self.root.stop(None);
         // The root's end is the end of its children; a join error here says only that it was ended harder.
         let _ = self.ended.await;
-        let mut all = true;
-        for shell in &self.shells {
-            all &= shell.drained(grace_ms).await;
-        }
-        all
+        let drained = self.shells.iter().map(|shell| shell.drained(grace_ms));
+        futures::future::join_all(drained).await.into_iter().all(|done| done)
     }
 }

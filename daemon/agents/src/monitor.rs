@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use medic_core::mail::{Address, Body, Envelope};
 use std::sync::Arc;
 
-/// Incidents gathered for side by side, and one for intake. 32: each holds some eight queries open at Prometheus.
-const CONCURRENCY: usize = 33;
+/// Incidents gathered for side by side, and one for intake. 64: one that hangs holds its place for its deadline, no more.
+const CONCURRENCY: usize = 65;
 
 pub(crate) struct Monitor {
     pub world: Arc<World>,

@@ -50,7 +50,8 @@ impl Spec {
     async fn spawn(&self, root: ActorCell) -> Result<ActorCell, ractor::SpawnErr> {
         match self {
             Self::Mail(shell) => {
-                let (child, _): (ActorRef<Nudge>, _) = Actor::spawn_linked(None, shell.again(), (), root).await?;
+                let (child, _): (ActorRef<Nudge>, _) =
+                    Actor::spawn_linked(None, shell.again(), (), root).await?;
                 Ok(child.get_cell())
             }
             Self::Time(timekeeper) => {
@@ -111,7 +112,8 @@ impl Root {
             if let Spec::Mail(shell) = spec {
                 lock(&shell.status()).state = "stopped".to_owned();
             }
-            self.safe_mode.enter(format!("{name} died {recent} times in {} s: {error}", self.policy.window_ms / 1000));
+            self.safe_mode
+                .enter(format!("{name} died {recent} times in {} s: {error}", self.policy.window_ms / 1000));
             return;
         }
         if self.safe_mode.reason().is_some_and(|reason| reason.starts_with("STORE_")) {

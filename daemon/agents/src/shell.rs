@@ -12,7 +12,7 @@ use futures::FutureExt as _;
 use medic_core::audit::AuditRecord;
 use medic_core::event::EventKind;
 use medic_core::mail::{Address, Body, Causation, Envelope, Lane, Letter};
-use medic_core::{Event, EnvelopeId, IncidentId};
+use medic_core::{EnvelopeId, Event, IncidentId};
 use medic_ports::journal::{Batch, DeadLetter, JournalError, Retry, Slot};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::{BTreeMap, BTreeSet};
@@ -302,7 +302,11 @@ fn dead_letter_notice(
         cause: Causation::Envelope(envelope.id.clone()),
         at: now,
         dedup: format!("dead:{}", envelope.id),
-        body: Body::Occurred { incident: incident.clone(), event: Box::new(Event { at: now, kind }), opens: None },
+        body: Body::Occurred {
+            incident: incident.clone(),
+            event: Box::new(Event { at: now, kind }),
+            opens: None,
+        },
     }
 }
 
@@ -330,7 +334,11 @@ impl Actor for Shell {
         Ok(ShellState { _forwarder: forwarder })
     }
 
-    async fn post_start(&self, myself: ActorRef<Nudge>, _: &mut ShellState) -> Result<(), ActorProcessingErr> {
+    async fn post_start(
+        &self,
+        myself: ActorRef<Nudge>,
+        _: &mut ShellState,
+    ) -> Result<(), ActorProcessingErr> {
         lock(&self.status).state = "running".to_owned();
         myself.send_message(Nudge::Wake)?;
         Ok(())

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use medic_core::audit::AuditRecord;
 use medic_core::event::EventKind;
 use medic_core::mail::{Address, Body, Causation, Envelope, Lane, Letter};
-use medic_core::{AlertBatch, Effect, EffectId, EnvelopeId, Event, Incident, Step, TimestampMs, invariants, step};
+use medic_core::{
+    AlertBatch, Effect, EffectId, EnvelopeId, Event, Incident, Step, TimestampMs, invariants, step,
+};
 use medic_ports::journal::{Batch, DocumentWrite, EffectRecord, EffectState, IncidentWrite, Slot, Table};
 use std::sync::Arc;
 
@@ -156,9 +158,11 @@ impl Decision<'_> {
 
 fn order(id: &EffectId, effect: &Effect, cause: &Envelope, at: TimestampMs) -> Letter {
     let to = match effect {
-        Effect::Gather => Address::Monitor,
+        Effect::Gather { .. } => Address::Monitor,
         Effect::Diagnose { .. } => Address::Diagnoser,
-        Effect::Plan { .. } | Effect::Apply { .. } | Effect::Verify { .. } | Effect::Revert { .. } => Address::Executor,
+        Effect::Plan { .. } | Effect::Apply { .. } | Effect::Verify { .. } | Effect::Revert { .. } => {
+            Address::Executor
+        }
         Effect::Notify { .. } => Address::Notifier,
     };
     Letter {

@@ -40,6 +40,12 @@ pub struct Category {
     pub indicators: Vec<Indicator>,
     #[serde(rename = "log", default)]
     pub logs: Vec<LogIndicator>,
+    #[serde(rename = "alert", default)]
+    pub alerts: Vec<AlertIndicator>,
+    /// A way of failing rather than a reason for it, such as being slow: where a component shows a specific category, it
+    /// counts there as a symptom.
+    #[serde(default)]
+    pub generic: bool,
     pub remedy: Option<Remedy>,
 }
 
@@ -70,7 +76,9 @@ pub enum Shape {
     /// The value changed at all, as a revision counter does.
     Changed,
     /// The last values lie above this: for ratios, whose scale is known.
-    Above { threshold: f64 },
+    Above {
+        threshold: f64,
+    },
 }
 
 /// A way a category shows itself in log lines.
@@ -82,6 +90,16 @@ pub struct LogIndicator {
     #[serde(with = "pattern")]
     pub pattern: Regex,
     pub bearing: Bearing,
+    pub weight: f64,
+}
+
+/// An alert whose very name tells the category: somebody wrote a rule for it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlertIndicator {
+    /// A regular expression over the alert's name.
+    #[serde(with = "pattern")]
+    pub pattern: Regex,
     pub weight: f64,
 }
 
@@ -126,7 +144,11 @@ mod pattern {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<regex::Regex, D::Error> {
         let text = String::deserialize(deserializer)?;
         // Linear-time by construction; the size limit bounds what a configuration may ask for.
-        regex::RegexBuilder::new(&text).case_insensitive(true).size_limit(1 << 20).build().map_err(de::Error::custom)
+        regex::RegexBuilder::new(&text)
+            .case_insensitive(true)
+            .size_limit(1 << 20)
+            .build()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -154,7 +176,9 @@ impl Taxonomy {
                 return Err(TaxonomyError::Twice(category.name.clone()));
             }
             let weights = category.indicators.iter().map(|i| (&i.name, i.weight));
-            for (indicator, weight) in weights.chain(category.logs.iter().map(|l| (&l.name, l.weight))) {
+            let logs = category.logs.iter().map(|log| (&log.name, log.weight));
+            let alerts = category.alerts.iter().map(|alert| (&category.name, alert.weight));
+            for (indicator, weight) in weights.chain(logs).chain(alerts) {
                 if !(0.0..=1.0).contains(&weight) {
                     return Err(TaxonomyError::Weight {
                         category: category.name.clone(),
@@ -165,6 +189,14 @@ impl Taxonomy {
             }
         }
         Ok(taxonomy)
+    }
+
+    /// The category that an alert's name tells, and how strongly.
+    pub fn of_alert(&self, name: &str) -> Option<(&Category, f64)> {
+        self.categories.iter().find_map(|category| {
+            let told = category.alerts.iter().find(|alert| alert.pattern.is_match(name))?;
+            Some((category, told.weight))
+        })
     }
 
     pub fn category(&self, name: &str) -> Option<&Category> {

@@ -69,7 +69,12 @@ impl Actor for Timekeeper {
         Ok(ticker)
     }
 
-    async fn handle(&self, _: ActorRef<Tick>, Tick: Tick, _: &mut JoinSet<()>) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<Tick>,
+        Tick: Tick,
+        _: &mut JoinSet<()>,
+    ) -> Result<(), ActorProcessingErr> {
         self.fire().await
     }
 }

@@ -3,11 +3,11 @@
 #[path = "stories/scene.rs"]
 mod scene;
 
+use medic_agents::desk::DeskError;
 use medic_core::audit::ChainVerifier;
 use medic_core::phase::{PhaseName, Resolution};
 use medic_core::policy::AutoApprove;
 use medic_core::{EscalationReason, EventKind, Phase, Policy, Principal, Refusal, ToolName};
-use medic_agents::desk::DeskError;
 use medic_ports::fake::tools::{Course, ToolAct};
 use medic_ports::journal::{IncidentFilter, Journal as _};
 use scene::Scene;
@@ -41,7 +41,11 @@ async fn what_is_not_known_is_escalated_and_nothing_is_done() {
     let scene = Scene::new().await;
     let id = scene.alert("SomethingOdd", "checkout").await;
     let end = scene.reach(&id, PhaseName::Escalated).await;
-    assert!(matches!(&end.phase, Phase::Escalated { why: EscalationReason::LowConfidence { .. }, .. }), "{:?}", end.phase);
+    assert!(
+        matches!(&end.phase, Phase::Escalated { why: EscalationReason::LowConfidence { .. }, .. }),
+        "{:?}",
+        end.phase
+    );
     assert!(scene.tools.acts().is_empty());
     scene.stop().await;
 }
@@ -76,7 +80,11 @@ async fn the_world_having_drifted_since_the_plan_fails_closed() {
     // A fresh look makes a fresh plan, which needs its own consent.
     let again = scene.reach(&id, PhaseName::AwaitingDecision).await;
     assert!(scene.tools.deeds().is_empty());
-    assert!(again.executed.iter().any(|action| action.detail.contains("not as it was")), "{:?}", again.executed);
+    assert!(
+        again.executed.iter().any(|action| action.detail.contains("not as it was")),
+        "{:?}",
+        again.executed
+    );
     scene.stop().await;
 }
 
@@ -87,10 +95,12 @@ async fn forty_alerts_of_one_outage_are_one_incident_and_one_diagnosis() {
     for n in 0..40 {
         scene.deliver(&[scene.firing(&format!("Alert{n}"), "checkout", 1)]).await;
     }
-    let all = scene.settled(|scene| {
-        let all = scene.journal.incidents(&IncidentFilter { limit: 10, ..Default::default() }).unwrap();
-        (all.iter().map(|incident| incident.alerts.len()).sum::<usize>() == 40).then_some(all)
-    }).await;
+    let all = scene
+        .settled(|scene| {
+            let all = scene.journal.incidents(&IncidentFilter { limit: 10, ..Default::default() }).unwrap();
+            (all.iter().map(|incident| incident.alerts.len()).sum::<usize>() == 40).then_some(all)
+        })
+        .await;
     assert_eq!(all.len(), 1);
     let waiting = scene.reach(&all[0].id, PhaseName::AwaitingDecision).await;
     assert_eq!(waiting.diagnoses.len(), 1);
@@ -106,7 +116,10 @@ async fn every_alert_resolving_by_itself_withdraws_the_proposal() {
     scene.deliver(&[scene.resolved("HighErrorRate", "checkout", 1)]).await;
     let end = scene.reach(&id, PhaseName::Resolved).await;
     assert!(matches!(end.phase, Phase::Resolved { how: Resolution::ByItself, .. }));
-    assert!(matches!(scene.approve_digest(&id, "token:alice", &"0".repeat(64)).await, Err(DeskError::Refused(Refusal::WrongPhase { .. }))));
+    assert!(matches!(
+        scene.approve_digest(&id, "token:alice", &"0".repeat(64)).await,
+        Err(DeskError::Refused(Refusal::WrongPhase { .. }))
+    ));
     assert!(scene.tools.deeds().is_empty());
     scene.stop().await;
 }
@@ -172,7 +185,11 @@ async fn a_tool_that_panics_the_executor_is_set_aside_and_the_rest_goes_on() {
     }
     scene.approve(&id, "token:alice").await.unwrap();
     let end = scene.reach(&id, PhaseName::Escalated).await;
-    assert!(matches!(&end.phase, Phase::Escalated { why: EscalationReason::DeadLetter { .. }, .. }), "{:?}", end.phase);
+    assert!(
+        matches!(&end.phase, Phase::Escalated { why: EscalationReason::DeadLetter { .. }, .. }),
+        "{:?}",
+        end.phase
+    );
     assert!(scene.desk().status().unwrap().safe_mode.is_none());
     assert_eq!(scene.journal.dead_letters(10).unwrap().len(), 1);
     // The executor is alive: another incident is planned for.

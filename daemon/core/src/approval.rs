@@ -134,7 +134,8 @@ impl ApprovedPlan {
         if missing > 0 {
             return Err(Refusal::NotApproved { required: requirement.people(), missing });
         }
-        let decided_at = proposal.approvals.iter().map(|approval| approval.at).max().unwrap_or(proposal.proposed_at);
+        let decided_at =
+            proposal.approvals.iter().map(|approval| approval.at).max().unwrap_or(proposal.proposed_at);
         let not_after = decided_at.after_ms(policy.execution_window_ms);
         if now > not_after {
             return Err(Refusal::ApprovalStale { window_ms: policy.execution_window_ms });

@@ -42,9 +42,13 @@ pub struct Critique {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
 pub enum Verdict {
-    Concluded { hypothesis: HypothesisId },
+    Concluded {
+        hypothesis: HypothesisId,
+    },
     /// "I don't know", and why.
-    Abstained { reason: String },
+    Abstained {
+        reason: String,
+    },
 }
 
 /// A passage of the knowledge base that bears on the incident.

@@ -25,7 +25,8 @@ impl Digest {
     pub fn of(value: &impl Serialize) -> Self {
         // A noun of this crate always serialises: string keys, no foreign error paths. Should one ever fail,
         // the digest of the failure text can match no approval, which is the safe side.
-        let bytes = serde_json::to_vec(value).unwrap_or_else(|error| format!("unserialisable: {error}").into_bytes());
+        let bytes =
+            serde_json::to_vec(value).unwrap_or_else(|error| format!("unserialisable: {error}").into_bytes());
         Self::of_bytes(&bytes)
     }
 
@@ -67,14 +68,19 @@ mod tests {
     #[test]
     fn digest_is_the_published_sha256_of_the_bytes() {
         let digest = Digest::of_bytes(b"abc");
-        assert_eq!(digest.as_str(), "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            digest.as_str(),
+            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
         assert_eq!(digest.short(), "ba7816bf8f01");
         assert_eq!(Digest::parse(digest.as_str()), Some(digest));
     }
 
     #[test]
     fn malformed_digests_do_not_parse() {
-        for text in ["", "abc", "sha256:", "sha256:zz", &format!("sha256:{}", "A".repeat(64)), &"0".repeat(64)] {
+        for text in
+            ["", "abc", "sha256:", "sha256:zz", &format!("sha256:{}", "A".repeat(64)), &"0".repeat(64)]
+        {
             assert_eq!(Digest::parse(text), None, "{text}");
         }
     }

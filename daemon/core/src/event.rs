@@ -21,40 +21,116 @@ pub struct Event {
 #[serde(rename_all = "snake_case", tag = "event")]
 pub enum EventKind {
     /// New episodes of alerts belong to this incident.
-    AlertsArrived { alerts: Vec<Alert>, truncated: u64 },
+    AlertsArrived {
+        alerts: Vec<Alert>,
+        truncated: u64,
+    },
     /// The sender said again what is known.
-    AlertsRepeated { fingerprints: Vec<AlertFingerprint> },
-    AlertsResolved { fingerprints: Vec<AlertFingerprint> },
+    AlertsRepeated {
+        fingerprints: Vec<AlertFingerprint>,
+    },
+    AlertsResolved {
+        fingerprints: Vec<AlertFingerprint>,
+    },
     /// A person asks for a change without waiting for a diagnosis.
-    RemedyRequested { call: ToolCall, by: Principal, title: String },
+    RemedyRequested {
+        call: ToolCall,
+        by: Principal,
+        title: String,
+    },
 
-    Gathered { effect: EffectId, evidence: Vec<Evidence>, findings: Vec<Finding>, gaps: Vec<Gap> },
-    Diagnosed { effect: EffectId, diagnosis: Box<Diagnosis>, evidence: Vec<Evidence> },
+    Gathered {
+        effect: EffectId,
+        evidence: Vec<Evidence>,
+        findings: Vec<Finding>,
+        gaps: Vec<Gap>,
+    },
+    Diagnosed {
+        effect: EffectId,
+        diagnosis: Box<Diagnosis>,
+        evidence: Vec<Evidence>,
+    },
     /// `components`/`evidence` of the plan were checked by the host, not claimed by the tool.
-    Planned { effect: EffectId, plan: Box<ActionPlan> },
+    Planned {
+        effect: EffectId,
+        plan: Box<ActionPlan>,
+    },
     /// No plan could be made: no remedy configured, the tool or the dry run failed, the plan was out of bounds.
-    PlanFailed { effect: EffectId, fault: Fault },
+    PlanFailed {
+        effect: EffectId,
+        fault: Fault,
+    },
     /// Gathering or diagnosing failed as a whole.
-    WorkFailed { effect: EffectId, fault: Fault },
+    WorkFailed {
+        effect: EffectId,
+        fault: Fault,
+    },
 
-    Approved { approval: Approval },
-    Rejected { by: Principal, reason: String },
-    EscalationRequested { by: Principal, reason: String },
+    Approved {
+        approval: Approval,
+    },
+    Rejected {
+        by: Principal,
+        reason: String,
+    },
+    EscalationRequested {
+        by: Principal,
+        reason: String,
+    },
     /// A person asks for a fresh look.
-    DiagnosisRequested { by: Principal },
+    DiagnosisRequested {
+        by: Principal,
+    },
 
-    StepApplied { effect: EffectId, step: StepRef, report: StepReport },
+    StepApplied {
+        effect: EffectId,
+        step: StepRef,
+        report: StepReport,
+    },
     /// Certainly did not take effect, or took effect in part that the report's receipts name.
-    StepFailed { effect: EffectId, step: StepRef, fault: Fault, anything_done: bool },
-    StepUnknown { effect: EffectId, step: StepRef, target: String, detail: String },
-    StepReverted { effect: EffectId, step: StepRef, report: StepReport },
-    StepNotUndoable { effect: EffectId, step: StepRef, why: String },
-    RevertFailed { effect: EffectId, step: StepRef, fault: Fault },
-    Verified { effect: EffectId, subject: Subject, healthy: bool, evidence: Vec<Evidence>, detail: String },
+    StepFailed {
+        effect: EffectId,
+        step: StepRef,
+        fault: Fault,
+        anything_done: bool,
+    },
+    StepUnknown {
+        effect: EffectId,
+        step: StepRef,
+        target: String,
+        detail: String,
+    },
+    StepReverted {
+        effect: EffectId,
+        step: StepRef,
+        report: StepReport,
+    },
+    StepNotUndoable {
+        effect: EffectId,
+        step: StepRef,
+        why: String,
+    },
+    RevertFailed {
+        effect: EffectId,
+        step: StepRef,
+        fault: Fault,
+    },
+    Verified {
+        effect: EffectId,
+        subject: Subject,
+        healthy: bool,
+        evidence: Vec<Evidence>,
+        detail: String,
+    },
 
-    TimerFired { kind: TimerKind, due: TimestampMs },
+    TimerFired {
+        kind: TimerKind,
+        due: TimestampMs,
+    },
     /// A message of this incident could not be handled and lies in the dead letters.
-    DeadLettered { detail: String },
+    DeadLettered {
+        detail: String,
+    },
 }
 
 impl EventKind {

@@ -33,8 +33,20 @@ pub struct Evidence {
 
 /// Degree of belief in `[0, 1]`.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "f64", into = "f64")]
 pub struct Confidence(f64);
+
+impl From<f64> for Confidence {
+    fn from(value: f64) -> Self {
+        Self::new(value)
+    }
+}
+
+impl From<Confidence> for f64 {
+    fn from(confidence: Confidence) -> Self {
+        confidence.0
+    }
+}
 
 impl Confidence {
     pub const NONE: Self = Self(0.0);

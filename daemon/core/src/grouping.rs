@@ -153,17 +153,66 @@ mod tests {
         let known = |id: &str| IncidentId::new(id);
         let cases = [
             ("first firing", alert(Firing, 10), None, None, false, Placement::Open),
-            ("joins its group", alert(Firing, 10), None, Some(open_group(999_000)), false, Placement::Join(known("live"))),
-            ("group has gone quiet", alert(Firing, 10), None, Some(open_group(399_999)), false, Placement::Open),
-            ("redelivery", alert(Firing, 10), Some(episode(Firing, 10)), None, false, Placement::Repeat(known("known"))),
-            ("firing after its end, overtaken", alert(Firing, 10), Some(episode(Resolved, 10)), None, false, Placement::Repeat(known("known"))),
-            ("an older episode, overtaken", alert(Firing, 5), Some(episode(Firing, 10)), None, false, Placement::Repeat(known("known"))),
+            (
+                "joins its group",
+                alert(Firing, 10),
+                None,
+                Some(open_group(999_000)),
+                false,
+                Placement::Join(known("live")),
+            ),
+            (
+                "group has gone quiet",
+                alert(Firing, 10),
+                None,
+                Some(open_group(399_999)),
+                false,
+                Placement::Open,
+            ),
+            (
+                "redelivery",
+                alert(Firing, 10),
+                Some(episode(Firing, 10)),
+                None,
+                false,
+                Placement::Repeat(known("known")),
+            ),
+            (
+                "firing after its end, overtaken",
+                alert(Firing, 10),
+                Some(episode(Resolved, 10)),
+                None,
+                false,
+                Placement::Repeat(known("known")),
+            ),
+            (
+                "an older episode, overtaken",
+                alert(Firing, 5),
+                Some(episode(Firing, 10)),
+                None,
+                false,
+                Placement::Repeat(known("known")),
+            ),
             ("re-fire", alert(Firing, 20), Some(episode(Resolved, 10)), None, false, Placement::Open),
             ("displaced", alert(Firing, 10), Some(episode(Firing, 10)), None, true, Placement::Open),
-            ("ends", alert(Resolved, 10), Some(episode(Firing, 10)), None, false, Placement::Resolve(known("known"))),
+            (
+                "ends",
+                alert(Resolved, 10),
+                Some(episode(Firing, 10)),
+                None,
+                false,
+                Placement::Resolve(known("known")),
+            ),
             ("ends again", alert(Resolved, 10), Some(episode(Resolved, 10)), None, false, Placement::Stale),
             ("ends unknown", alert(Resolved, 10), None, Some(open_group(999_000)), false, Placement::Stale),
-            ("an old end after a re-fire", alert(Resolved, 10), Some(episode(Firing, 20)), None, false, Placement::Stale),
+            (
+                "an old end after a re-fire",
+                alert(Resolved, 10),
+                Some(episode(Firing, 20)),
+                None,
+                false,
+                Placement::Stale,
+            ),
         ];
         for (name, alert, episode, group, displaced, expected) in cases {
             let placed = place(&alert, episode.as_ref(), group.as_ref(), displaced, now, &policy);
@@ -173,7 +222,8 @@ mod tests {
 
     #[test]
     fn group_falls_back_to_the_senders_key_when_a_label_is_missing() {
-        let policy = GroupingPolicy { group_labels: vec!["cluster".into(), "team".into()], ..Default::default() };
+        let policy =
+            GroupingPolicy { group_labels: vec!["cluster".into(), "team".into()], ..Default::default() };
         let mut alert = alert(AlertStatus::Firing, 1);
         assert_eq!(policy.group_of(&alert, "{}:x"), "sender={}:x");
         alert.labels.0.insert("team".into(), "sre".into());

@@ -6,8 +6,8 @@ use crate::mail::Opening;
 use crate::phase::{Phase, PhaseName};
 use crate::plan::StepRef;
 use crate::{
-    Alert, AlertFingerprint, AlertStatus, ApprovalId, Component, Digest, EffectId, HypothesisId, IncidentId, Principal,
-    Severity, TimestampMs, ToolName,
+    Alert, AlertFingerprint, AlertStatus, ApprovalId, Component, Digest, EffectId, HypothesisId, IncidentId,
+    Principal, Severity, TimestampMs, ToolName,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

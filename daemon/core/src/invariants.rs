@@ -70,9 +70,16 @@ pub fn of_incident(incident: &Incident, policy: &Policy) -> Vec<Broken> {
         }
         if matches!(incident.phase, Phase::Verifying { subject: Subject::Rollback, .. }) {
             let left = saga.steps.iter().any(|step| {
-                matches!(step.state, StepState::Applied { .. } | StepState::Undoing { .. } | StepState::Ordered { .. })
+                matches!(
+                    step.state,
+                    StepState::Applied { .. } | StepState::Undoing { .. } | StepState::Ordered { .. }
+                )
             });
-            require(!left && saga.direction == Direction::Unwinding, Law::Inc7, "a rollback is verified that is not complete");
+            require(
+                !left && saga.direction == Direction::Unwinding,
+                Law::Inc7,
+                "a rollback is verified that is not complete",
+            );
         }
     }
     broken
@@ -100,7 +107,11 @@ fn approvals(proposal: &Proposal, incident: &Incident, require: &mut impl FnMut(
     people.dedup();
     require(people.len() == proposal.approvals.len(), Law::Inc2, "one person counts twice");
     if proposal.plan.category() == crate::ToolCategory::Destructive {
-        require(proposal.requirement >= Requirement::TwoApprovers, Law::Inc2, "a destructive plan asks for less than two");
+        require(
+            proposal.requirement >= Requirement::TwoApprovers,
+            Law::Inc2,
+            "a destructive plan asks for less than two",
+        );
     }
 }
 
@@ -110,7 +121,10 @@ pub fn of_advance(before: &Incident, advance: &Advance, policy: &Policy) -> Vec<
     let mut broken = of_incident(next, policy);
     let mut require = |holds: bool, law: Law, what: &str| {
         if !holds {
-            broken.push(Broken { law, what: format!("{what} (incident {} revision {})", next.id, next.revision) });
+            broken.push(Broken {
+                law,
+                what: format!("{what} (incident {} revision {})", next.id, next.revision),
+            });
         }
     };
     require(next.revision == before.revision + 1, Law::Order, "a revision does not count one");
@@ -125,7 +139,8 @@ pub fn of_advance(before: &Incident, advance: &Advance, policy: &Policy) -> Vec<
         if effect.changes_systems() {
             require(next.phase.saga().is_some(), Law::Inc1, "a change is ordered outside an approved plan");
             let subject = id.to_string();
-            let recorded = advance.records.iter().any(|record| record.kind == "effect" && record.subject == subject);
+            let recorded =
+                advance.records.iter().any(|record| record.kind == "effect" && record.subject == subject);
             require(recorded, Law::Inc6, "a change is ordered without a record");
             require(next.phase.awaiting() == Some(&id), Law::Order, "a change is ordered and not awaited");
         }

@@ -34,7 +34,8 @@ pub use digest::Digest;
 pub use effect::{Effect, EffectId};
 pub use event::{Event, EventKind};
 pub use ids::{
-    AlertFingerprint, ApprovalId, Component, EnvelopeId, EvidenceId, HypothesisId, IncidentId, Principal, ToolName,
+    AlertFingerprint, ApprovalId, Component, EnvelopeId, EvidenceId, HypothesisId, IncidentId, Principal,
+    ToolName,
 };
 pub use incident::Incident;
 pub use outcome::{EscalationReason, Fault, FaultKind, Refusal};

@@ -16,7 +16,8 @@ pub enum Address {
 }
 
 impl Address {
-    pub const ALL: [Self; 5] = [Self::Supervisor, Self::Monitor, Self::Diagnoser, Self::Executor, Self::Notifier];
+    pub const ALL: [Self; 5] =
+        [Self::Supervisor, Self::Monitor, Self::Diagnoser, Self::Executor, Self::Notifier];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -49,7 +50,10 @@ pub enum Lane {
 #[serde(rename_all = "snake_case")]
 pub enum Causation {
     /// Came in from outside: `webhook`, `grpc`, `rest`, with the principal when there is one.
-    Outside { door: String, principal: Option<crate::Principal> },
+    Outside {
+        door: String,
+        principal: Option<crate::Principal>,
+    },
     Envelope(EnvelopeId),
     Timer,
     Restart,

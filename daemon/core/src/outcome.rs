@@ -103,25 +103,57 @@ impl Refusal {
 #[serde(rename_all = "snake_case", tag = "reason")]
 pub enum EscalationReason {
     /// The diagnosis is not sure enough to act on, or says that it does not know.
-    LowConfidence { detail: String },
+    LowConfidence {
+        detail: String,
+    },
     /// The cause is known and no configured remedy treats it, or the remedy could not be planned.
-    NoRemedy { detail: String },
-    ForbiddenByPolicy { detail: String },
-    ApprovalTimeout { lifetime_ms: u64 },
-    Rejected { by: String, detail: String },
+    NoRemedy {
+        detail: String,
+    },
+    ForbiddenByPolicy {
+        detail: String,
+    },
+    ApprovalTimeout {
+        lifetime_ms: u64,
+    },
+    Rejected {
+        by: String,
+        detail: String,
+    },
     /// Every allowed round of diagnosis has been used.
-    IterationLimit { rounds: u32 },
+    IterationLimit {
+        rounds: u32,
+    },
     /// A change may or may not have happened: only a human may look and decide.
-    UnknownOutcome { step: String, target: String, detail: String },
+    UnknownOutcome {
+        step: String,
+        target: String,
+        detail: String,
+    },
     /// The remedy did not help and could not be undone completely.
-    RollbackFailed { detail: String },
-    RemedyFailed { detail: String },
+    RollbackFailed {
+        detail: String,
+    },
+    RemedyFailed {
+        detail: String,
+    },
     /// Work on the incident failed in a way that is not retried.
-    Fault { code: String, detail: String },
+    Fault {
+        code: String,
+        detail: String,
+    },
     /// Handling a message of this incident kept failing; it lies in the dead letters.
-    DeadLetter { detail: String },
-    Human { by: String, detail: String },
-    Deadline { what: String, deadline_ms: u64 },
+    DeadLetter {
+        detail: String,
+    },
+    Human {
+        by: String,
+        detail: String,
+    },
+    Deadline {
+        what: String,
+        deadline_ms: u64,
+    },
 }
 
 impl EscalationReason {
@@ -163,7 +195,9 @@ impl fmt::Display for EscalationReason {
             Self::Fault { code, detail } => write!(f, "work on it failed ({code}): {detail}"),
             Self::DeadLetter { detail } => write!(f, "a message could not be handled: {detail}"),
             Self::Human { by, detail } => write!(f, "{by} took over: {detail}"),
-            Self::Deadline { what, deadline_ms } => write!(f, "{what} gave no result in {} s", deadline_ms / 1000),
+            Self::Deadline { what, deadline_ms } => {
+                write!(f, "{what} gave no result in {} s", deadline_ms / 1000)
+            }
         }
     }
 }

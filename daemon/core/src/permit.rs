@@ -73,8 +73,12 @@ impl Permit {
             Ground::Invoke => Authority::Invoke,
             Ground::Prepare => Authority::Prepare,
             Ground::DryRun => Authority::DryRun,
-            Ground::Apply { plan, step, effect } => change(incident, tool, &call, plan, step, effect, false, now)?,
-            Ground::Revert { plan, step, effect } => change(incident, tool, &call, plan, step, effect, true, now)?,
+            Ground::Apply { plan, step, effect } => {
+                change(incident, tool, &call, plan, step, effect, false, now)?
+            }
+            Ground::Revert { plan, step, effect } => {
+                change(incident, tool, &call, plan, step, effect, true, now)?
+            }
         };
         Ok(Self {
             incident: incident.clone(),
@@ -103,7 +107,10 @@ impl Permit {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one private call site; a struct would only rename the arguments")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one private call site; a struct would only rename the arguments"
+)]
 fn change(
     incident: &IncidentId,
     tool: &ToolDescriptor,
@@ -115,7 +122,9 @@ fn change(
     now: TimestampMs,
 ) -> Result<Authority, Refusal> {
     if plan.incident() != incident || effect.incident != *incident {
-        return Err(Refusal::Forbidden { reason: "the approved plan belongs to another incident".to_owned() });
+        return Err(Refusal::Forbidden {
+            reason: "the approved plan belongs to another incident".to_owned(),
+        });
     }
     // An undo is owed to the system even when the window has closed; only new deeds grow stale.
     if now > plan.not_after() && !reverting {
@@ -127,10 +136,14 @@ fn change(
         return Err(Refusal::Forbidden { reason: format!("step {step} was approved for {}", item.tool) });
     }
     if item.component_digest != tool.digest {
-        return Err(Refusal::Forbidden { reason: format!("{} is not the component that was approved", tool.plugin) });
+        return Err(Refusal::Forbidden {
+            reason: format!("{} is not the component that was approved", tool.plugin),
+        });
     }
     if item.args_json != call.args_json {
-        return Err(Refusal::Forbidden { reason: "the arguments are not those that were approved".to_owned() });
+        return Err(Refusal::Forbidden {
+            reason: "the arguments are not those that were approved".to_owned(),
+        });
     }
     Ok(Authority::Change(ChangeAuthority {
         plan: plan.digest().clone(),

@@ -1,8 +1,8 @@
 //! Where an incident stands. Each phase carries what only that phase needs.
 
 use crate::approval::Proposal;
-use crate::saga::Saga;
 use crate::effect::Subject;
+use crate::saga::Saga;
 use crate::{EffectId, EscalationReason, TimestampMs};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -11,15 +11,38 @@ use std::fmt;
 #[serde(rename_all = "snake_case", tag = "phase")]
 pub enum Phase {
     AlertReceived,
-    GatheringInfo { awaiting: EffectId },
+    GatheringInfo {
+        awaiting: EffectId,
+    },
     /// `planning` once the cause is concluded and the remedy is being planned.
-    Diagnosing { iteration: u32, planning: bool, awaiting: EffectId, requested_by: Option<crate::Principal> },
-    AwaitingDecision { proposal: Box<Proposal> },
+    Diagnosing {
+        iteration: u32,
+        planning: bool,
+        awaiting: EffectId,
+        requested_by: Option<crate::Principal>,
+    },
+    AwaitingDecision {
+        proposal: Box<Proposal>,
+    },
     /// Forwards or unwinding; `awaiting` is the step's effect.
-    Executing { saga: Box<Saga>, awaiting: EffectId },
-    Verifying { saga: Box<Saga>, subject: Subject, awaiting: EffectId },
-    Resolved { at: TimestampMs, how: Resolution },
-    Escalated { at: TimestampMs, why: EscalationReason, left: PhaseName },
+    Executing {
+        saga: Box<Saga>,
+        awaiting: EffectId,
+    },
+    Verifying {
+        saga: Box<Saga>,
+        subject: Subject,
+        awaiting: EffectId,
+    },
+    Resolved {
+        at: TimestampMs,
+        how: Resolution,
+    },
+    Escalated {
+        at: TimestampMs,
+        why: EscalationReason,
+        left: PhaseName,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +102,9 @@ impl PhaseName {
             || match self {
                 AlertReceived => matches!(next, GatheringInfo | Diagnosing | Resolved | Escalated),
                 GatheringInfo => matches!(next, Diagnosing | Resolved | Escalated),
-                Diagnosing => matches!(next, GatheringInfo | AwaitingDecision | Executing | Resolved | Escalated),
+                Diagnosing => {
+                    matches!(next, GatheringInfo | AwaitingDecision | Executing | Resolved | Escalated)
+                }
                 AwaitingDecision => {
                     matches!(next, GatheringInfo | Diagnosing | Executing | Resolved | Escalated)
                 }

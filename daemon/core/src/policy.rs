@@ -123,11 +123,17 @@ impl Policy {
             }
             match item.category {
                 ToolCategory::Query | ToolCategory::Diagnostic => {
-                    demand(Requirement::Forbidden, format!("{} cannot change anything and is no remedy", item.tool));
+                    demand(
+                        Requirement::Forbidden,
+                        format!("{} cannot change anything and is no remedy", item.tool),
+                    );
                 }
                 ToolCategory::Remediation => match &self.auto_approve {
                     Some(rule) if rule.tools.contains(&item.tool) && touched <= rule.components_max => {
-                        demand(Requirement::Auto, format!("{} is covered by the auto-approve rule", item.tool));
+                        demand(
+                            Requirement::Auto,
+                            format!("{} is covered by the auto-approve rule", item.tool),
+                        );
                     }
                     _ => demand(Requirement::OneApprover, format!("{} is a remediation", item.tool)),
                 },

@@ -11,15 +11,41 @@ use serde::{Deserialize, Serialize};
 pub enum StepState {
     Pending,
     /// The order is out; the effect's own record tells whether it has started.
-    Ordered { effect: EffectId },
-    Applied { effect: EffectId, at: TimestampMs, report: StepReport },
-    Failed { effect: EffectId, at: TimestampMs, fault: Fault },
-    Unknown { effect: EffectId, at: TimestampMs, detail: String },
-    Undoing { applied: EffectId, effect: EffectId },
-    Undone { at: TimestampMs, report: StepReport },
+    Ordered {
+        effect: EffectId,
+    },
+    Applied {
+        effect: EffectId,
+        at: TimestampMs,
+        report: StepReport,
+    },
+    Failed {
+        effect: EffectId,
+        at: TimestampMs,
+        fault: Fault,
+    },
+    Unknown {
+        effect: EffectId,
+        at: TimestampMs,
+        detail: String,
+    },
+    Undoing {
+        applied: EffectId,
+        effect: EffectId,
+    },
+    Undone {
+        at: TimestampMs,
+        report: StepReport,
+    },
     /// Succeeded and cannot be put back; said so, not hidden.
-    NotUndoable { at: TimestampMs, why: String },
-    UndoFailed { at: TimestampMs, fault: Fault },
+    NotUndoable {
+        at: TimestampMs,
+        why: String,
+    },
+    UndoFailed {
+        at: TimestampMs,
+        fault: Fault,
+    },
 }
 
 /// What the host saw a step do, readable by machine.
@@ -98,8 +124,12 @@ impl Saga {
         self.steps
             .iter()
             .filter_map(|step| match &step.state {
-                StepState::NotUndoable { why, .. } => Some(format!("step {} cannot be undone: {why}", step.at)),
-                StepState::UndoFailed { fault, .. } => Some(format!("undo of step {} failed: {fault}", step.at)),
+                StepState::NotUndoable { why, .. } => {
+                    Some(format!("step {} cannot be undone: {why}", step.at))
+                }
+                StepState::UndoFailed { fault, .. } => {
+                    Some(format!("undo of step {} failed: {fault}", step.at))
+                }
                 StepState::Applied { .. } => Some(format!("step {} is still applied", step.at)),
                 StepState::Unknown { detail, .. } => Some(format!("step {} is unknown: {detail}", step.at)),
                 _ => None,
@@ -108,6 +138,8 @@ impl Saga {
     }
 
     pub fn undo_failed(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step.state, StepState::UndoFailed { .. } | StepState::Unknown { .. }))
+        self.steps
+            .iter()
+            .any(|step| matches!(step.state, StepState::UndoFailed { .. } | StepState::Unknown { .. }))
     }
 }

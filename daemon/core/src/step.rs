@@ -52,9 +52,9 @@ pub fn step(incident: &Incident, event: &Event, policy: &Policy) -> Step {
         }
     }
     match &event.kind {
-        EventKind::AlertsArrived { .. } | EventKind::AlertsRepeated { .. } | EventKind::AlertsResolved { .. } => {
-            intake::step(incident, event, policy)
-        }
+        EventKind::AlertsArrived { .. }
+        | EventKind::AlertsRepeated { .. }
+        | EventKind::AlertsResolved { .. } => intake::step(incident, event, policy),
         EventKind::Gathered { .. }
         | EventKind::Diagnosed { .. }
         | EventKind::Planned { .. }

@@ -25,13 +25,19 @@ struct Move {
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
-    let one = (0u8..40, any::<u8>(), 0u32..120_000).prop_map(|(kind, choice, wait_ms)| Move { kind, choice, wait_ms });
+    let one = (0u8..40, any::<u8>(), 0u32..120_000).prop_map(|(kind, choice, wait_ms)| Move {
+        kind,
+        choice,
+        wait_ms,
+    });
     prop::collection::vec(one, 1..80)
 }
 
 fn policy(choice: u8) -> Policy {
-    let auto = (choice & 1 == 1)
-        .then(|| AutoApprove { tools: BTreeSet::from([ToolName::new("restart_service")]), components_max: 1 });
+    let auto = (choice & 1 == 1).then(|| AutoApprove {
+        tools: BTreeSet::from([ToolName::new("restart_service")]),
+        components_max: 1,
+    });
     Policy { auto_approve: auto, ..Policy::default() }
 }
 
@@ -78,7 +84,10 @@ fn plan(category: ToolCategory, iteration: u32, steps: u32) -> ActionPlan {
             snapshot_digest: Digest::of_bytes(b"snapshot"),
             tool_checks: vec![],
         }],
-        blast_radius: BlastRadius { components: BTreeSet::from([Component::new("checkout")]), ..BlastRadius::default() },
+        blast_radius: BlastRadius {
+            components: BTreeSet::from([Component::new("checkout")]),
+            ..BlastRadius::default()
+        },
         verification: Verification { deadline_ms: 60_000, ..Verification::default() },
     }
 }
@@ -112,7 +121,11 @@ fn diagnosis(iteration: u32, confidence: f64, concluded: bool) -> Diagnosis {
 /// Turns a move into an event that is likely, not certain, to be legal here.
 fn event(incident: &Incident, next: &Move, at: TimestampMs) -> Event {
     let stray = EffectId { incident: incident.id.clone(), revision: 999_999, index: 0 };
-    let effect = if next.choice.is_multiple_of(16) { stray } else { incident.phase.awaiting().cloned().unwrap_or(stray) };
+    let effect = if next.choice.is_multiple_of(16) {
+        stray
+    } else {
+        incident.phase.awaiting().cloned().unwrap_or(stray)
+    };
     let step = StepRef { item: 0, step: u32::from(next.choice % 3) };
     let step = incident
         .phase
@@ -125,14 +138,19 @@ fn event(incident: &Incident, next: &Move, at: TimestampMs) -> Event {
         })
         .map_or(step, |s| s.at);
     let fault = Fault::new(outcome::FaultKind::Upstream, "TEST", "it broke");
-    let principal = Principal::new(["token:alice", "token:bob", "agent:medic", "policy:auto-approve"][usize::from(next.choice % 4)]);
+    let principal = Principal::new(
+        ["token:alice", "token:bob", "agent:medic", "policy:auto-approve"][usize::from(next.choice % 4)],
+    );
     let category = match next.choice % 5 {
         0 => ToolCategory::Destructive,
         1 => ToolCategory::Query,
         _ => ToolCategory::Remediation,
     };
     let kind = match next.kind {
-        0..3 => EventKind::AlertsArrived { alerts: vec![alert(next.choice, at.0)], truncated: u64::from(next.choice == 77) },
+        0..3 => EventKind::AlertsArrived {
+            alerts: vec![alert(next.choice, at.0)],
+            truncated: u64::from(next.choice == 77),
+        },
         3 => EventKind::AlertsRepeated { fingerprints: incident.alerts.keys().cloned().collect() },
         4 => EventKind::AlertsResolved {
             fingerprints: incident.alerts.keys().take(usize::from(next.choice % 3)).cloned().collect(),
@@ -145,13 +163,20 @@ fn event(incident: &Incident, next: &Move, at: TimestampMs) -> Event {
         6..11 => EventKind::Gathered { effect, evidence: vec![], findings: vec![], gaps: vec![] },
         11..16 => EventKind::Diagnosed {
             effect,
-            diagnosis: Box::new(diagnosis(incident.iteration, f64::from(next.choice) / 160.0, next.choice % 11 != 0)),
+            diagnosis: Box::new(diagnosis(
+                incident.iteration,
+                f64::from(next.choice) / 160.0,
+                next.choice % 11 != 0,
+            )),
             evidence: vec![],
         },
         16..20 => {
             let requested = matches!(&incident.phase, Phase::Diagnosing { requested_by: Some(_), .. });
             let iteration = if requested { 0 } else { incident.iteration };
-            EventKind::Planned { effect, plan: Box::new(plan(category, iteration, u32::from(next.choice % 4))) }
+            EventKind::Planned {
+                effect,
+                plan: Box::new(plan(category, iteration, u32::from(next.choice % 4))),
+            }
         }
         20 => EventKind::PlanFailed { effect, fault },
         21 => EventKind::WorkFailed { effect, fault },
@@ -181,7 +206,13 @@ fn event(incident: &Incident, next: &Move, at: TimestampMs) -> Event {
                 Phase::Verifying { subject, .. } => *subject,
                 _ => Subject::Remedy,
             };
-            EventKind::Verified { effect, subject, healthy: next.choice % 3 == 0, evidence: vec![], detail: "asked".into() }
+            EventKind::Verified {
+                effect,
+                subject,
+                healthy: next.choice % 3 == 0,
+                evidence: vec![],
+                detail: "asked".into(),
+            }
         }
         38 => {
             let due = incident.deadline.unwrap_or(at);
@@ -199,7 +230,11 @@ fn event(incident: &Incident, next: &Move, at: TimestampMs) -> Event {
 }
 
 fn opened() -> Incident {
-    Incident::open("01TEST".into(), Opening { group: "cluster=lab".into(), title: "test".into() }, TimestampMs(1_000))
+    Incident::open(
+        "01TEST".into(),
+        Opening { group: "cluster=lab".into(), title: "test".into() },
+        TimestampMs(1_000),
+    )
 }
 
 struct Story {
@@ -228,7 +263,10 @@ fn play(moves: &[Move], policy: &Policy) -> Result<Story, TestCaseError> {
                 // Delivered again, the same event orders no change and moves nothing.
                 if let Step::Advanced(again) = step(&advance.next, &event, policy) {
                     prop_assert_eq!(again.next.phase.name(), advance.next.phase.name());
-                    prop_assert!(!again.effects.iter().any(Effect::changes_systems), "{event:?} ordered a change twice");
+                    prop_assert!(
+                        !again.effects.iter().any(Effect::changes_systems),
+                        "{event:?} ordered a change twice"
+                    );
                 }
                 incident = advance.next;
                 phases.insert(incident.phase.name());
@@ -354,7 +392,10 @@ fn awaiting(category: ToolCategory, requester: Option<&str>) -> (Incident, Diges
         None => {
             happen(&mut incident, EventKind::AlertsArrived { alerts: vec![alert(1, 1_500)], truncated: 0 });
             let effect = incident.phase.awaiting().unwrap().clone();
-            happen(&mut incident, EventKind::Gathered { effect, evidence: vec![], findings: vec![], gaps: vec![] });
+            happen(
+                &mut incident,
+                EventKind::Gathered { effect, evidence: vec![], findings: vec![], gaps: vec![] },
+            );
             let effect = incident.phase.awaiting().unwrap().clone();
             let diagnosis = Box::new(diagnosis(1, 0.9, true));
             happen(&mut incident, EventKind::Diagnosed { effect, diagnosis, evidence: vec![] });
@@ -402,7 +443,12 @@ fn destructive_takes_two_people_neither_of_whom_asked_for_it() {
     // The same approval again is a retry; a second one by the same person is refused.
     assert_eq!(approve(&once, "token:alice", &digest, 3_001), Step::Unchanged);
     let id = ApprovalId::new("another");
-    let again = Approval { id, principal: Principal::new("token:alice"), plan: digest.clone(), at: TimestampMs(3_002) };
+    let again = Approval {
+        id,
+        principal: Principal::new("token:alice"),
+        plan: digest.clone(),
+        at: TimestampMs(3_002),
+    };
     let kind = EventKind::Approved { approval: again };
     assert!(matches!(
         step(&once, &Event { at: TimestampMs(3_002), kind }, &Policy::default()),
@@ -416,7 +462,10 @@ fn destructive_takes_two_people_neither_of_whom_asked_for_it() {
 fn an_agents_word_is_no_approval() {
     let (incident, digest) = awaiting(ToolCategory::Remediation, None);
     for by in ["agent:medic", "policy:auto-approve"] {
-        assert!(matches!(approve(&incident, by, &digest, 3_000), Step::Refused(Refusal::AgentApproves { .. })));
+        assert!(matches!(
+            approve(&incident, by, &digest, 3_000),
+            Step::Refused(Refusal::AgentApproves { .. })
+        ));
     }
 }
 
@@ -426,7 +475,10 @@ fn late_approval_is_refused_and_the_timer_escalates() {
     let Phase::AwaitingDecision { proposal } = &incident.phase else { panic!() };
     let due = proposal.expires_at;
     assert_eq!(approve(&incident, "token:alice", &digest, due.0), Step::Refused(Refusal::ApprovalExpired));
-    let early = Event { at: due.before_ms(1), kind: EventKind::TimerFired { kind: TimerKind::ApprovalLifetime, due } };
+    let early = Event {
+        at: due.before_ms(1),
+        kind: EventKind::TimerFired { kind: TimerKind::ApprovalLifetime, due },
+    };
     assert_eq!(step(&incident, &early, &Policy::default()), Step::Unchanged);
     let fired = Event { at: due, kind: EventKind::TimerFired { kind: TimerKind::ApprovalLifetime, due } };
     let next = advanced(step(&incident, &fired, &Policy::default())).next;
@@ -437,7 +489,10 @@ fn late_approval_is_refused_and_the_timer_escalates() {
 fn an_approval_of_another_plan_never_counts() {
     let (incident, _) = awaiting(ToolCategory::Remediation, None);
     let other = Digest::of_bytes(b"another plan");
-    assert!(matches!(approve(&incident, "token:alice", &other, 3_000), Step::Refused(Refusal::WrongPlan { .. })));
+    assert!(matches!(
+        approve(&incident, "token:alice", &other, 3_000),
+        Step::Refused(Refusal::WrongPlan { .. })
+    ));
 }
 
 #[test]
@@ -457,7 +512,8 @@ fn a_proof_does_not_come_from_a_plan_that_was_changed_after_approval() {
         ApprovedPlan::prove(&incident.id, &proposal, &policy, stale),
         Err(Refusal::ApprovalStale { .. })
     ));
-    let stricter = Policy { forbidden_tools: BTreeSet::from([ToolName::new("restart_service")]), ..Policy::default() };
+    let stricter =
+        Policy { forbidden_tools: BTreeSet::from([ToolName::new("restart_service")]), ..Policy::default() };
     assert!(matches!(
         ApprovedPlan::prove(&incident.id, &proposal, &stricter, now),
         Err(Refusal::Forbidden { .. })
@@ -475,4 +531,34 @@ fn the_auto_approve_rule_never_covers_destructive() {
     let policy = Policy { auto_approve: Some(AutoApprove { tools, components_max: 1 }), ..Policy::default() };
     assert_eq!(policy.judge(&plan(ToolCategory::Remediation, 1, 1)).0, approval::Requirement::Auto);
     assert_eq!(policy.judge(&plan(ToolCategory::Destructive, 1, 1)).0, approval::Requirement::TwoApprovers);
+}
+
+#[test]
+fn not_knowing_leads_to_another_look_while_the_incident_is_young_and_then_to_a_human() {
+    let policy = Policy::default();
+    let mut incident = opened();
+    let mut looks = 0;
+    let mut at = 2_000;
+    let mut happen = |incident: &mut Incident, kind: EventKind| {
+        at += 1_000;
+        *incident = advanced(step(incident, &Event { at: TimestampMs(at), kind }, &policy)).next;
+    };
+    happen(&mut incident, EventKind::AlertsArrived { alerts: vec![alert(1, 1_500)], truncated: 0 });
+    while !incident.is_terminal() {
+        let effect = incident.phase.awaiting().unwrap().clone();
+        happen(
+            &mut incident,
+            EventKind::Gathered { effect, evidence: vec![], findings: vec![], gaps: vec![] },
+        );
+        let effect = incident.phase.awaiting().unwrap().clone();
+        assert_eq!(incident.iteration, 1, "looking again is not another round");
+        let diagnosis = Box::new(diagnosis(1, 0.2, true));
+        happen(&mut incident, EventKind::Diagnosed { effect, diagnosis, evidence: vec![] });
+        assert_eq!(incident.diagnoses.len(), 1, "the last look of a round is the one that stands");
+        looks += 1;
+        assert!(looks < 100);
+    }
+    assert!(looks > 1);
+    assert!(matches!(incident.phase, Phase::Escalated { why: EscalationReason::LowConfidence { .. }, .. }));
+    assert!(incident.updated_at.since_ms(incident.opened_at) >= policy.patience_ms);
 }

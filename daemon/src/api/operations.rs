@@ -351,7 +351,7 @@ impl Operations {
 
     pub async fn ingest(&self, caller: &Caller, name: &str, text: &str) -> Result<Shelved, Problem> {
         caller.needs(Role::Admin)?;
-        let librarian = self.librarian.as_ref().ok_or_else(no_knowledge)?;
+        let librarian = self.librarian.as_ref().ok_or_else(knowledge_read_only)?;
         let part = |part: &str| {
             let sound = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | ' ');
             !part.is_empty() && !part.starts_with('.') && part.chars().all(sound)
@@ -482,6 +482,11 @@ fn view_of(incident: Incident) -> DiagnosisView {
 
 fn no_knowledge() -> Problem {
     Problem::new(ProblemKind::Conflict, "KNOWLEDGE_NOT_CONFIGURED", "no knowledge base is configured")
+}
+
+fn knowledge_read_only() -> Problem {
+    let message = "no folder is configured that documents are taken in to";
+    Problem::new(ProblemKind::Conflict, "KNOWLEDGE_READ_ONLY", message)
 }
 
 fn bounded(path: &str, text: &str, chars_min: usize, chars_max: usize) -> Result<(), Problem> {

@@ -64,7 +64,11 @@ pub(super) async fn hear(
     match reply {
         Err(why) => {
             tracing::warn!(incident = %incident.id, model = name, why, "going on without the model");
-            Heard { hypotheses: Vec::new(), critiques: Vec::new(), note: format!("{name} was not heard: {why}") }
+            Heard {
+                hypotheses: Vec::new(),
+                critiques: Vec::new(),
+                note: format!("{name} was not heard: {why}"),
+            }
         }
         Ok(reply) => check(world, incident, known, reply, iteration, &name),
     }
@@ -79,7 +83,11 @@ fn prompt(world: &World, incident: &Incident, known: &[Hypothesis]) -> Prompt {
         }
     }
     for hypothesis in known {
-        let _ = writeln!(facts, "{}: {} (confidence {})", hypothesis.id, hypothesis.statement, hypothesis.confidence);
+        let _ = writeln!(
+            facts,
+            "{}: {} (confidence {})",
+            hypothesis.id, hypothesis.statement, hypothesis.confidence
+        );
     }
     let categories: Vec<&str> = world.taxonomy.categories.iter().map(|c| c.name.as_str()).collect();
     let system = format!(
@@ -129,7 +137,8 @@ fn check(
     iteration: u32,
     model: &str,
 ) -> Heard {
-    let components: BTreeSet<&str> = incident.findings.iter().map(|finding| finding.component.as_str()).collect();
+    let components: BTreeSet<&str> =
+        incident.findings.iter().map(|finding| finding.component.as_str()).collect();
     let mut heard = Heard { hypotheses: Vec::new(), critiques: Vec::new(), note: String::new() };
     let mut dropped = |what: String| {
         let text = format!("dropped from the model's answer: {}", plain(&what));
@@ -161,7 +170,8 @@ fn check(
             dropped(format!("{:?}: it cites no evidence", proposed.statement));
             continue;
         }
-        let same = |h: &Hypothesis| h.component.as_str() == proposed.component && h.category == proposed.category;
+        let same =
+            |h: &Hypothesis| h.component.as_str() == proposed.component && h.category == proposed.category;
         if known.iter().any(same) {
             continue;
         }

@@ -34,7 +34,10 @@ pub(super) fn on(hypotheses: &mut Vec<Hypothesis>, incident: &Incident) -> Vec<C
                 hypothesis.confidence = Confidence::new(hypothesis.confidence.value() * 0.2);
                 critiques.push(Critique {
                     hypothesis: Some(hypothesis.id.clone()),
-                    text: format!("its remedy was tried in round {} and did not help: {}", failed.iteration, failed.why),
+                    text: format!(
+                        "its remedy was tried in round {} and did not help: {}",
+                        failed.iteration, failed.why
+                    ),
                 });
             }
         }
@@ -46,17 +49,25 @@ pub(super) fn on(hypotheses: &mut Vec<Hypothesis>, incident: &Incident) -> Vec<C
         for hypothesis in hypotheses.iter_mut() {
             hypothesis.confidence = Confidence::new(hypothesis.confidence.value() * kept);
         }
-        let codes: std::collections::BTreeSet<&str> = incident.gaps.iter().map(|gap| gap.code.as_str()).collect();
+        let codes: std::collections::BTreeSet<&str> =
+            incident.gaps.iter().map(|gap| gap.code.as_str()).collect();
         let codes: Vec<&str> = codes.into_iter().collect();
         critiques.push(Critique {
             hypothesis: None,
-            text: format!("{blind} of {asked} looks failed ({}): confidence is lowered by {:.0} %", codes.join(", "), (1.0 - kept) * 100.0),
+            text: format!(
+                "{blind} of {asked} looks failed ({}): confidence is lowered by {:.0} %",
+                codes.join(", "),
+                (1.0 - kept) * 100.0
+            ),
         });
     }
     if incident.alerts_missing > 0 {
         critiques.push(Critique {
             hypothesis: None,
-            text: format!("{} alert(s) of the group are not known here: the view is partial", incident.alerts_missing),
+            text: format!(
+                "{} alert(s) of the group are not known here: the view is partial",
+                incident.alerts_missing
+            ),
         });
     }
     critiques

@@ -58,7 +58,8 @@ pub(super) async fn apply(
             return Ok(failed(fault, false));
         }
     };
-    let first_of_item = saga.steps.iter().find(|known| known.at.item == step.item).is_some_and(|s| s.at == step);
+    let first_of_item =
+        saga.steps.iter().find(|known| known.at.item == step.item).is_some_and(|s| s.at == step);
     if first_of_item
         && journal.record().state == EffectState::Intent
         && let Err(fault) = ready.unchanged(world, incident).await
@@ -70,14 +71,17 @@ pub(super) async fn apply(
     journal.start(ready.approved.digest().as_str()).await?;
     let outcome = world.ports.tools.apply(&permit, &ready.plan, journal.clone()).await;
     let (state, detail, event) = match outcome {
-        StepOutcome::Applied(report) => {
-            (EffectState::Done, String::new(), EventKind::StepApplied { effect: effect.clone(), step, report })
-        }
+        StepOutcome::Applied(report) => (
+            EffectState::Done,
+            String::new(),
+            EventKind::StepApplied { effect: effect.clone(), step, report },
+        ),
         StepOutcome::Failed { fault, anything_done } => {
             (EffectState::Failed, fault.code.clone(), failed(fault, anything_done))
         }
         StepOutcome::Unknown { target, detail } => {
-            let event = EventKind::StepUnknown { effect: effect.clone(), step, target, detail: detail.clone() };
+            let event =
+                EventKind::StepUnknown { effect: effect.clone(), step, target, detail: detail.clone() };
             (EffectState::Unknown, detail, event)
         }
     };
@@ -112,16 +116,19 @@ pub(super) async fn revert(
     journal.start(ready.approved.digest().as_str()).await?;
     let outcome = world.ports.tools.revert(&permit, &ready.plan, &saved, &done, journal.clone()).await;
     let (state, detail, event) = match outcome {
-        RevertOutcome::Reverted(report) => {
-            (EffectState::Done, String::new(), EventKind::StepReverted { effect: effect.clone(), step, report })
-        }
+        RevertOutcome::Reverted(report) => (
+            EffectState::Done,
+            String::new(),
+            EventKind::StepReverted { effect: effect.clone(), step, report },
+        ),
         RevertOutcome::NothingToRevert { why } => {
             let event = EventKind::StepNotUndoable { effect: effect.clone(), step, why: why.clone() };
             (EffectState::Done, why, event)
         }
         RevertOutcome::Failed(fault) => (EffectState::Failed, fault.code.clone(), failed(fault)),
         RevertOutcome::Unknown { target, detail } => {
-            let event = EventKind::StepUnknown { effect: effect.clone(), step, target, detail: detail.clone() };
+            let event =
+                EventKind::StepUnknown { effect: effect.clone(), step, target, detail: detail.clone() };
             (EffectState::Unknown, detail, event)
         }
     };
@@ -161,7 +168,12 @@ fn orphaned(journal: &EffectJournal, effect: &EffectId, step: StepRef, batch: &m
 fn report_of(calls: &[CallRecord], started_at: medic_core::TimestampMs) -> StepReport {
     StepReport {
         started_at,
-        finished_at: calls.iter().filter_map(|c| c.receipt.as_ref()).map(|r| r.at).max().unwrap_or(started_at),
+        finished_at: calls
+            .iter()
+            .filter_map(|c| c.receipt.as_ref())
+            .map(|r| r.at)
+            .max()
+            .unwrap_or(started_at),
         idempotency_keys: calls.iter().map(|call| call.intent.idempotency_key.clone()).collect(),
         receipts: calls.iter().filter_map(|c| c.receipt.as_ref()).map(|r| r.detail_json.clone()).collect(),
         notes: String::new(),
@@ -189,7 +201,13 @@ impl Ready {
         // A step that began in time is finished on the consent it began with; so is the undo of a step that was done.
         let began = record.state == EffectState::Started;
         let undoing = saga.direction == medic_core::saga::Direction::Unwinding;
-        let at = if began { record.at } else if undoing { saga.started_at } else { world.now() };
+        let at = if began {
+            record.at
+        } else if undoing {
+            saga.started_at
+        } else {
+            world.now()
+        };
         let approved = ApprovedPlan::prove(&incident.id, &saga.proposal, &world.policy, at)
             .map_err(|refusal| refused(&refusal))?;
         Self::of_item(world, approved, step)
@@ -200,7 +218,11 @@ impl Ready {
             Fault::new(FaultKind::Internal, "STEP_NOT_IN_PLAN", format!("the plan holds no step {step}"))
         })?;
         let tool = world.ports.tools.describe(&item.tool).ok_or_else(|| {
-            Fault::new(FaultKind::Denied, "TOOL_NOT_LOADED", format!("the tool {} is not loaded any more", item.tool))
+            Fault::new(
+                FaultKind::Denied,
+                "TOOL_NOT_LOADED",
+                format!("the tool {} is not loaded any more", item.tool),
+            )
         })?;
         let call = ToolCall { tool: item.tool.clone(), args_json: item.args_json.clone() };
         let plan = ToolPlan {
@@ -234,6 +256,7 @@ impl Ready {
         let Some(bytes) = world.ports.journal.document(Table::Snapshot, &key)? else {
             return Err(WorkError::Failed(format!("the snapshot {key} is gone")));
         };
-        serde_json::from_slice(&bytes).map_err(|error| WorkError::Failed(format!("cannot read snapshot {key}: {error}")))
+        serde_json::from_slice(&bytes)
+            .map_err(|error| WorkError::Failed(format!("cannot read snapshot {key}: {error}")))
     }
 }

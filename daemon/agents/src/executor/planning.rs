@@ -9,7 +9,9 @@ use medic_core::outcome::FaultKind;
 use medic_core::permit::Ground;
 use medic_core::plan::{ActionItem, BlastRadius, Verification};
 use medic_core::tool::{ToolCall, ToolDescriptor};
-use medic_core::{ActionPlan, Component, EffectId, Fault, HypothesisId, EvidenceId, Incident, Permit, Refusal};
+use medic_core::{
+    ActionPlan, Component, EffectId, EvidenceId, Fault, HypothesisId, Incident, Permit, Refusal,
+};
 use medic_ports::Batch;
 use medic_ports::journal::{DocumentWrite, Table};
 use medic_ports::tools::{DryRun, Snapshot, ToolPlan};
@@ -113,15 +115,20 @@ fn intention<'a>(world: &'a World, incident: &Incident, source: &PlanSource) -> 
         PlanSource::Diagnosis => {
             let diagnosis = incident.diagnosis();
             let best = diagnosis.and_then(|diagnosis| diagnosis.concluded()).ok_or_else(|| {
-                Fault::new(FaultKind::Internal, "NO_CONCLUSION", "the diagnosis concluded nothing to plan for")
+                Fault::new(
+                    FaultKind::Internal,
+                    "NO_CONCLUSION",
+                    "the diagnosis concluded nothing to plan for",
+                )
             })?;
-            let remedy =
-                world.taxonomy.category(&best.category).and_then(|category| category.remedy.as_ref()).ok_or_else(
-                    || {
-                        let text = format!("no remedy is configured for {}", best.category);
-                        Fault::new(FaultKind::Denied, "NO_REMEDY_CONFIGURED", text)
-                    },
-                )?;
+            let remedy = world
+                .taxonomy
+                .category(&best.category)
+                .and_then(|category| category.remedy.as_ref())
+                .ok_or_else(|| {
+                    let text = format!("no remedy is configured for {}", best.category);
+                    Fault::new(FaultKind::Denied, "NO_REMEDY_CONFIGURED", text)
+                })?;
             Ok(Intention {
                 call: ToolCall { tool: remedy.tool.clone(), args_json: remedy.args_json(&best.component) },
                 component: Some(best.component.clone()),
@@ -159,7 +166,10 @@ fn within_plan(plan: &ToolPlan, dry_run: &DryRun) -> Result<(), Fault> {
     for call in &dry_run.calls {
         let named = plan.steps.iter().any(|step| step.id == call.step_id && step.target == call.target);
         if !named {
-            let text = format!("step {} would call {} on {}, which its plan does not name", call.step_id, call.function, call.target);
+            let text = format!(
+                "step {} would call {} on {}, which its plan does not name",
+                call.step_id, call.function, call.target
+            );
             return Err(Fault::new(FaultKind::Denied, "OUTSIDE_PLAN", text));
         }
     }
@@ -174,9 +184,14 @@ fn blast_radius(
 ) -> BlastRadius {
     let mut components: BTreeSet<Component> = component.into_iter().cloned().collect();
     // A target that names a component of the call graph touches it, whatever the arguments said.
-    for target in plan.steps.iter().map(|step| &step.target).chain(dry_run.calls.iter().map(|call| &call.target)) {
+    for target in
+        plan.steps.iter().map(|step| &step.target).chain(dry_run.calls.iter().map(|call| &call.target))
+    {
         for known in topology.components() {
-            if target.cluster == known || target.cluster.strip_suffix("-admin") == Some(known) || target.name == known {
+            if target.cluster == known
+                || target.cluster.strip_suffix("-admin") == Some(known)
+                || target.name == known
+            {
                 components.insert(Component::from(known));
             }
         }

@@ -16,9 +16,20 @@ use medic_ports::tools::ToolHealth;
 /// Between two looks. 1 s: the fastest scrape interval people use.
 const LOOK_MS: u64 = 1_000;
 
-pub(super) async fn run(world: &World, incident: &Incident, effect: &EffectId, subject: Subject) -> EventKind {
+pub(super) async fn run(
+    world: &World,
+    incident: &Incident,
+    effect: &EffectId,
+    subject: Subject,
+) -> EventKind {
     let Some(saga) = incident.phase.saga() else {
-        return verdict(effect, subject, false, Vec::new(), "there is nothing under way to verify".to_owned());
+        return verdict(
+            effect,
+            subject,
+            false,
+            Vec::new(),
+            "there is nothing under way to verify".to_owned(),
+        );
     };
     match subject {
         Subject::Remedy => remedy(world, incident, saga, effect).await,
@@ -64,11 +75,17 @@ async fn remedy(world: &World, incident: &Incident, saga: &Saga, effect: &Effect
         (healthy, format!("no metric is configured to verify with; the tool itself says: {tool_said}"))
     } else if held < needed {
         let within = (asked.settle_ms + asked.deadline_ms) / 1000;
-        (false, format!("not healthy for {held_s} s at a stretch within {within} s: {}", last.wrong.join("; ")))
+        (
+            false,
+            format!("not healthy for {held_s} s at a stretch within {within} s: {}", last.wrong.join("; ")),
+        )
     } else if tool_health == ToolHealth::Degraded {
         (false, format!("metrics are well, the tool says it is not: {tool_said}"))
     } else {
-        (true, format!("{} check(s) held for {held_s} s", asked.must_be_silent.len() + asked.must_be_true.len()))
+        (
+            true,
+            format!("{} check(s) held for {held_s} s", asked.must_be_silent.len() + asked.must_be_true.len()),
+        )
     };
     verdict(effect, Subject::Remedy, healthy, evidence, detail)
 }
@@ -88,7 +105,8 @@ async fn look(world: &World, incident: &Incident, asked: &Verification) -> Look 
             // Not being able to look is not health.
             Err(fault) => look.wrong.push(format!("{}: {promql}", fault.code)),
             Ok(samples) => {
-                let loud: Vec<_> = samples.iter().filter(|sample| concerns(incident, &sample.labels)).collect();
+                let loud: Vec<_> =
+                    samples.iter().filter(|sample| concerns(incident, &sample.labels)).collect();
                 if let Some(sample) = loud.first() {
                     look.wrong.push(format!("{promql} still holds ({:.4})", sample.value));
                 }
@@ -137,9 +155,8 @@ async fn tools_word(world: &World, incident: &Incident, saga: &Saga) -> (ToolHea
             })
             .collect();
         let answer = async {
-            let approved =
-                ApprovedPlan::prove(&incident.id, &saga.proposal, &world.policy, saga.started_at)
-                    .map_err(|refusal| super::planning::refused(&refusal))?;
+            let approved = ApprovedPlan::prove(&incident.id, &saga.proposal, &world.policy, saga.started_at)
+                .map_err(|refusal| super::planning::refused(&refusal))?;
             let first = item.steps.first().map(|step| step.id).unwrap_or_default();
             let ready = Ready::of_item(world, approved, StepRef { item: n, step: first })?;
             let permit = issue(world, incident, &ready.tool, &ready.call, Ground::Prepare)?;
@@ -179,11 +196,12 @@ async fn rollback(world: &World, incident: &Incident, saga: &Saga, effect: &Effe
         }
         compared += 1;
         let checked = async {
-            let approved =
-                ApprovedPlan::prove(&incident.id, &saga.proposal, &world.policy, saga.started_at)
-                    .map_err(|refusal| super::planning::refused(&refusal))?;
+            let approved = ApprovedPlan::prove(&incident.id, &saga.proposal, &world.policy, saga.started_at)
+                .map_err(|refusal| super::planning::refused(&refusal))?;
             let first = item.steps.first().map(|step| step.id).unwrap_or_default();
-            Ready::of_item(world, approved, StepRef { item: n, step: first })?.unchanged(world, incident).await
+            Ready::of_item(world, approved, StepRef { item: n, step: first })?
+                .unchanged(world, incident)
+                .await
         };
         if let Err(fault) = checked.await {
             different.push(format!("{}: {fault}", item.tool));

@@ -10,9 +10,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use medic_core::event::EventKind;
 use medic_core::evidence::{Bearing, Confidence, Evidence, EvidenceSource, Finding, Gap};
 use medic_core::mail::{Body, Envelope};
-use medic_core::{
-    Digest, Effect, EvidenceId, Fault, Incident, TimeRange,
-};
+use medic_core::{Digest, Effect, EvidenceId, Fault, Incident, TimeRange};
 use medic_ports::journal::{Batch, Slot};
 
 /// Queries open at once for one incident. 8: a Prometheus runs 20 by default, and others ask too.
@@ -40,10 +38,11 @@ impl Collected {
 pub(super) async fn run(world: &World, envelopes: &[Envelope]) -> Result<(), WorkError> {
     for envelope in envelopes {
         let mut batch = Batch { consumed: vec![Slot::of(envelope)], ..Batch::default() };
-        if let Body::Order { id, effect: Effect::Gather } = &envelope.body
+        if let Body::Order { id, effect: Effect::Gather { not_before } } = &envelope.body
             && let Some(incident) = world.ports.journal.incident(&id.incident)?
             && incident.phase.awaiting() == Some(id)
         {
+            world.ports.clock.sleep(not_before.since_ms(world.now())).await;
             let (evidence, findings, gaps) = look(world, &incident).await;
             let kind = EventKind::Gathered { effect: id.clone(), evidence, findings, gaps };
             batch.letters.push(result(envelope, kind, world.now()));
@@ -90,23 +89,32 @@ fn alerts(world: &World, incident: &Incident, window: TimeRange) -> Collected {
             summary: summary.clone(),
             excerpt,
         };
-        let finding = alert.component(&world.grouping.component_labels).map(|component| Finding {
-            evidence: EvidenceId::new(""),
-            component,
-            category: "alert".to_owned(),
-            bearing: Bearing::Symptom,
-            strength: Confidence::new(0.6),
-            onset: None,
-            onset_uncertainty_ms: 0,
-            statement: summary,
-        });
-        collected.evidence.push((evidence, finding.into_iter().collect()));
+        let finding = |category: &str, bearing: Bearing, strength: f64| {
+            alert.component(&world.grouping.component_labels).map(|component| Finding {
+                evidence: EvidenceId::new(""),
+                component,
+                category: category.to_owned(),
+                bearing,
+                strength: Confidence::new(strength),
+                onset: None,
+                onset_uncertainty_ms: 0,
+                statement: summary.clone(),
+            })
+        };
+        let hurts = finding("alert", Bearing::Symptom, 0.6);
+        let told = world.taxonomy.of_alert(alert.name());
+        let tells = told.and_then(|(category, weight)| finding(&category.name, Bearing::Cause, weight));
+        collected.evidence.push((evidence, hurts.into_iter().chain(tells).collect()));
     }
     collected
 }
 
 /// Gives each piece its id, strongest findings first when the limit cuts.
-fn number(mut collected: Collected, round: u32, evidence_max: usize) -> (Vec<Evidence>, Vec<Finding>, Vec<Gap>) {
+fn number(
+    mut collected: Collected,
+    round: u32,
+    evidence_max: usize,
+) -> (Vec<Evidence>, Vec<Finding>, Vec<Gap>) {
     let strength = |findings: &[Finding]| findings.iter().map(|f| f.strength.value()).fold(0.0, f64::max);
     if collected.evidence.len() > evidence_max {
         collected.evidence.sort_by(|(_, a), (_, b)| strength(b).total_cmp(&strength(a)));

@@ -12,7 +12,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
 pub(super) async fn place(world: &World, envelopes: &[Envelope]) -> Result<(), WorkError> {
-    let mut desk = Sorting { world, episodes: BTreeMap::new(), groups: BTreeMap::new(), mail: BTreeMap::new() };
+    let mut desk =
+        Sorting { world, episodes: BTreeMap::new(), groups: BTreeMap::new(), mail: BTreeMap::new() };
     let mut batch = Batch::default();
     for envelope in envelopes {
         batch.consumed.push(Slot::of(envelope));
@@ -71,8 +72,7 @@ impl Sorting<'_> {
         let group = self.world.grouping.group_of(alert, sender_group);
         let episode = self.episode(&alert.fingerprint)?;
         let open = self.open_group(&group)?;
-        let placement =
-            decide(alert, episode.as_ref(), open.as_ref(), displaced, now, &self.world.grouping);
+        let placement = decide(alert, episode.as_ref(), open.as_ref(), displaced, now, &self.world.grouping);
         let (incident, what) = match placement {
             Placement::Repeat(incident) => {
                 self.parcel(&incident).repeated.push(alert.fingerprint.clone());
@@ -95,7 +95,8 @@ impl Sorting<'_> {
             Placement::Stale => return Ok("stale"),
         };
         if matches!(what, "join" | "open") {
-            self.groups.insert(group, Some(OpenGroup { incident: incident.clone(), last_joined_at: envelope.at }));
+            self.groups
+                .insert(group, Some(OpenGroup { incident: incident.clone(), last_joined_at: envelope.at }));
         }
         let repeats = match &episode {
             Some(known) if what == "repeat" => known.repeats + 1,
@@ -111,10 +112,8 @@ impl Sorting<'_> {
             _ => alert.starts_at,
         };
         let fingerprint = alert.fingerprint.clone();
-        self.episodes.insert(
-            fingerprint.clone(),
-            Some(Episode { fingerprint, starts_at, status, incident, repeats }),
-        );
+        self.episodes
+            .insert(fingerprint.clone(), Some(Episode { fingerprint, starts_at, status, incident, repeats }));
         Ok(what)
     }
 
@@ -146,7 +145,8 @@ impl Sorting<'_> {
             None => read(self.world, Table::Group, group)?,
         };
         let Some(open) = known else { return Ok(None) };
-        let closed = self.world.ports.journal.incident(&open.incident)?.is_some_and(|incident| incident.is_terminal());
+        let closed =
+            self.world.ports.journal.incident(&open.incident)?.is_some_and(|incident| incident.is_terminal());
         Ok((!closed).then_some(open))
     }
 
@@ -171,7 +171,8 @@ impl Sorting<'_> {
                 send(EventKind::AlertsResolved { fingerprints: parcel.resolved }, None);
             }
         }
-        let episodes = self.episodes.iter().map(|(key, row)| document(Table::Episode, key.as_str(), row.as_ref()));
+        let episodes =
+            self.episodes.iter().map(|(key, row)| document(Table::Episode, key.as_str(), row.as_ref()));
         let groups = self.groups.iter().map(|(key, row)| document(Table::Group, key, row.as_ref()));
         batch.documents.extend(episodes);
         batch.documents.extend(groups);
@@ -218,4 +219,3 @@ fn read<T: DeserializeOwned>(world: &World, table: Table, key: &str) -> Result<O
         .map(Some)
         .map_err(|error| WorkError::Failed(format!("cannot read {table:?} {key}: {error}")))
 }
-

@@ -47,7 +47,10 @@ pub(super) async fn look(world: &World, incident: &Incident, window: TimeRange) 
             query: format!("service={} template={}", new.service, new.template),
             window,
             digest: Digest::of_bytes(new.sample.as_bytes()),
-            summary: format!("{} began to log: {} ({} lines, {} before)", new.service, new.template, new.after, new.before),
+            summary: format!(
+                "{} began to log: {} ({} lines, {} before)",
+                new.service, new.template, new.after, new.before
+            ),
             excerpt: sample,
         };
         collected.evidence.push((evidence, findings));

@@ -82,7 +82,8 @@ fn look(shape: &Shape, series: &Series, alert_at: TimestampMs, window: TimeRange
             let first = series.samples.first()?.at_ms.max(window.start.0);
             // The growth may have begun anywhere: the whole span, its last half, quarter and eighth are tried.
             let span = window.end.0.saturating_sub(first);
-            let tails = [span, span / 2, span / 4, span / 8].into_iter().filter(|tail| *tail >= GROWTH_SPAN_MS_MIN);
+            let tails =
+                [span, span / 2, span / 4, span / 8].into_iter().filter(|tail| *tail >= GROWTH_SPAN_MS_MIN);
             let found = tails
                 .filter_map(|tail| {
                     let start_ms = window.end.0.saturating_sub(tail);
@@ -102,13 +103,10 @@ fn look(shape: &Shape, series: &Series, alert_at: TimestampMs, window: TimeRange
         Shape::Changed => {
             // The last change within the window, if any.
             let samples: Vec<_> = series.samples.iter().filter(|sample| sample.value.is_finite()).collect();
-            let (before, after) = samples
-                .windows(2)
-                .rev()
-                .find_map(|pair| match pair {
-                    [before, after] if before.value != after.value => Some((*before, *after)),
-                    _ => None,
-                })?;
+            let (before, after) = samples.windows(2).rev().find_map(|pair| match pair {
+                [before, after] if before.value != after.value => Some((*before, *after)),
+                _ => None,
+            })?;
             Some(Shown {
                 strength: 1.0,
                 onset: Some(TimestampMs(before.at_ms)),
@@ -138,7 +136,8 @@ fn look(shape: &Shape, series: &Series, alert_at: TimestampMs, window: TimeRange
 /// The alerts' own expressions: do they hold now, and since when.
 pub(super) async fn of_expressions(world: &World, incident: &Incident, window: TimeRange) -> Collected {
     let mut collected = Collected::default();
-    let mut expressions: Vec<&str> = incident.firing().filter_map(|t| t.alert.expression.as_deref()).collect();
+    let mut expressions: Vec<&str> =
+        incident.firing().filter_map(|t| t.alert.expression.as_deref()).collect();
     expressions.sort_unstable();
     expressions.dedup();
     // 8: one incident's distinct rules; a storm repeats few.

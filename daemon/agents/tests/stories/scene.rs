@@ -5,8 +5,8 @@ use medic_agents::{Agents, AgentsConfig, Ports, RestartPolicy, Taxonomy};
 use medic_core::approval::Approval;
 use medic_core::grouping::GroupingPolicy;
 use medic_core::{
-    Alert, AlertBatch, AlertStatus, ApprovalId, Digest, EventKind, Incident, IncidentId, Labels, Phase, PhaseName,
-    Policy, Principal, TimestampMs, ToolCategory,
+    Alert, AlertBatch, AlertStatus, ApprovalId, Digest, EventKind, Incident, IncidentId, Labels, Phase,
+    PhaseName, Policy, Principal, TimestampMs, ToolCategory,
 };
 use medic_ports::fake::clock::FakeClock;
 use medic_ports::fake::journal::FakeJournal;
@@ -61,18 +61,24 @@ impl Scene {
             ("restart_service", ToolCategory::Remediation),
             ("purge_expired", ToolCategory::Destructive),
         ];
-        let tools =
-            Arc::new(FakeToolHost::new(Arc::new(clock.clone()), names.map(|(name, category)| tool(name, category))));
+        let tools = Arc::new(FakeToolHost::new(
+            Arc::new(clock.clone()),
+            names.map(|(name, category)| tool(name, category)),
+        ));
         let metrics = Arc::new(FakeMetrics::new());
         let heals = Arc::new(AtomicBool::new(false));
         // The alert's expression holds until a deed has healed it and that deed stands.
         let (world, healed) = (tools.clone(), heals.clone());
-        metrics.instant.on(EXPRESSION, Reply::Compute(Arc::new(move |_| {
-            let standing = world.deeds().iter().fold(0i32, |n, deed| if deed.reverting { n - 1 } else { n + 1 });
-            let labels = Labels::from([("service", "checkout")]);
-            let healthy = healed.load(Ordering::SeqCst) && standing > 0;
-            Ok(if healthy { Vec::new() } else { vec![metrics::sample(labels, 0.4)] })
-        })));
+        metrics.instant.on(
+            EXPRESSION,
+            Reply::Compute(Arc::new(move |_| {
+                let standing =
+                    world.deeds().iter().fold(0i32, |n, deed| if deed.reverting { n - 1 } else { n + 1 });
+                let labels = Labels::from([("service", "checkout")]);
+                let healthy = healed.load(Ordering::SeqCst) && standing > 0;
+                Ok(if healthy { Vec::new() } else { vec![metrics::sample(labels, 0.4)] })
+            })),
+        );
         Self::live(FakeJournal::new(), clock, metrics, tools, model, policy, heals).await
     }
 
@@ -132,7 +138,8 @@ impl Scene {
         let revision = (0..120).map(|s| if s < 108 { 1.0 } else { 2.0 });
         self.metrics.series("config_revision", vec![metrics::series(labels(), start, 1_000, revision)]);
         let errors = (0..120).map(|s| if s < 110 { 0.001 * f64::from(s % 3) } else { 0.4 });
-        self.metrics.series("http_requests_total{code=~", vec![metrics::series(labels(), start, 1_000, errors)]);
+        self.metrics
+            .series("http_requests_total{code=~", vec![metrics::series(labels(), start, 1_000, errors)]);
     }
 
     pub fn heal_on_deed(&self) {
@@ -172,7 +179,9 @@ impl Scene {
         self.settled(|scene| {
             let all = scene.journal.incidents(&IncidentFilter { limit: 100, ..Default::default() }).unwrap();
             let same = |i: &&Incident| {
-                i.alerts.get(&alert.fingerprint).is_some_and(|tracked| tracked.alert.starts_at == alert.starts_at)
+                i.alerts
+                    .get(&alert.fingerprint)
+                    .is_some_and(|tracked| tracked.alert.starts_at == alert.starts_at)
             };
             all.iter().find(same).map(|incident| incident.id.clone())
         })
@@ -253,7 +262,8 @@ impl Scene {
             at: medic_ports::Clock::now(&self.clock),
         };
         let desk = self.desk();
-        let told = desk.tell(id, EventKind::Approved { approval }, "test", principal, Some(request.to_owned()));
+        let told =
+            desk.tell(id, EventKind::Approved { approval }, "test", principal, Some(request.to_owned()));
         self.patiently(told).await
     }
 
@@ -281,7 +291,8 @@ impl Scene {
 /// For stories in which the daemon may die at any moment.
 impl Scene {
     pub async fn try_alert(&self, name: &str, service: &str) -> Option<()> {
-        let batch = AlertBatch { group_key: "g".into(), alerts: vec![self.firing(name, service, 1)], truncated: 0 };
+        let batch =
+            AlertBatch { group_key: "g".into(), alerts: vec![self.firing(name, service, 1)], truncated: 0 };
         self.desk().receive_alerts(batch, "test", None).await.ok().map(|_| ())
     }
 

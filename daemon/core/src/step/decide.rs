@@ -36,7 +36,9 @@ pub(super) fn step(incident: &Incident, event: &Event, policy: &Policy) -> Step 
         }
         EventKind::TimerFired { kind, due } => match kind {
             TimerKind::ApprovalLifetime => match &incident.phase {
-                Phase::AwaitingDecision { proposal } if event.at >= proposal.expires_at && *due >= proposal.expires_at => {
+                Phase::AwaitingDecision { proposal }
+                    if event.at >= proposal.expires_at && *due >= proposal.expires_at =>
+                {
                     let lifetime_ms = proposal.expires_at.since_ms(proposal.proposed_at);
                     Draft::new(incident, event, policy)
                         .escalate(EscalationReason::ApprovalTimeout { lifetime_ms })
@@ -93,7 +95,8 @@ fn deadline(incident: &Incident, event: &Event, policy: &Policy, due: crate::Tim
         return Step::Unchanged;
     }
     let draft = Draft::new(incident, event, policy);
-    let deadline = |what: &str, deadline_ms: u64| EscalationReason::Deadline { what: what.to_owned(), deadline_ms };
+    let deadline =
+        |what: &str, deadline_ms: u64| EscalationReason::Deadline { what: what.to_owned(), deadline_ms };
     match &incident.phase {
         Phase::GatheringInfo { .. } => draft.escalate(deadline("gathering", policy.gather_deadline_ms)),
         Phase::Diagnosing { planning: false, .. } => {
@@ -108,7 +111,8 @@ fn deadline(incident: &Incident, event: &Event, policy: &Policy, due: crate::Tim
                         if effect == awaiting)
             });
             let at = current.map(|step| step.at);
-            let target = at.and_then(|at| saga.proposal.plan.find(at)).map(|(_, step)| step.target.to_string());
+            let target =
+                at.and_then(|at| saga.proposal.plan.find(at)).map(|(_, step)| step.target.to_string());
             draft.escalate(EscalationReason::UnknownOutcome {
                 step: at.map(|at| at.to_string()).unwrap_or_default(),
                 target: target.unwrap_or_default(),

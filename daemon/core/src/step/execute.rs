@@ -31,7 +31,10 @@ pub(super) fn step(incident: &Incident, event: &Event, policy: &Policy) -> Step 
             match (kind, saga.direction) {
                 (EventKind::StepApplied { effect, step, report }, Direction::Forward) => {
                     note_action(&mut draft, &saga, *step, effect, "applied", "", report);
-                    saga.set(*step, StepState::Applied { effect: effect.clone(), at, report: report.clone() });
+                    saga.set(
+                        *step,
+                        StepState::Applied { effect: effect.clone(), at, report: report.clone() },
+                    );
                     forward(draft, saga, &format!("step {step} applied"))
                 }
                 (EventKind::StepFailed { effect, step, fault, anything_done }, Direction::Forward) => {
@@ -88,7 +91,9 @@ pub(super) fn step(incident: &Incident, event: &Event, policy: &Policy) -> Step 
             );
             let saga = (**saga).clone();
             match (subject, healthy) {
-                (Subject::Remedy, true) => draft.resolve(Resolution::Remedied, &format!("verified: {detail}")),
+                (Subject::Remedy, true) => {
+                    draft.resolve(Resolution::Remedied, &format!("verified: {detail}"))
+                }
                 (Subject::Remedy, false) => unwind(draft, saga, format!("the remedy did not help: {detail}")),
                 (Subject::Rollback, true) => {
                     let told = format!("rollback verified: {detail}");
@@ -212,18 +217,33 @@ fn note_action(
         started_at: report.started_at,
         finished_at: report.finished_at,
     };
-    draft.record("executor", "outcome", effect.to_string(), json!({ "outcome": outcome, "detail": detail, "target": action.target, "tool": action.tool }));
+    draft.record(
+        "executor",
+        "outcome",
+        effect.to_string(),
+        json!({ "outcome": outcome, "detail": detail, "target": action.target, "tool": action.tool }),
+    );
     draft.next.executed.push(action);
 }
 
 /// A result nobody waits for any more. What a deed came to is still written down: the human who took over needs it.
 pub(super) fn late_result(incident: &Incident, event: &Event) -> Step {
     let told = match &event.kind {
-        EventKind::StepApplied { effect, step, .. } => Some((effect, format!("step {step} was applied after all"))),
-        EventKind::StepFailed { effect, step, fault, .. } => Some((effect, format!("step {step} had failed: {fault}"))),
-        EventKind::StepReverted { effect, step, .. } => Some((effect, format!("step {step} was undone after all"))),
-        EventKind::StepUnknown { effect, step, detail, .. } => Some((effect, format!("step {step} stays unknown: {detail}"))),
-        EventKind::RevertFailed { effect, step, fault } => Some((effect, format!("undo of step {step} had failed: {fault}"))),
+        EventKind::StepApplied { effect, step, .. } => {
+            Some((effect, format!("step {step} was applied after all")))
+        }
+        EventKind::StepFailed { effect, step, fault, .. } => {
+            Some((effect, format!("step {step} had failed: {fault}")))
+        }
+        EventKind::StepReverted { effect, step, .. } => {
+            Some((effect, format!("step {step} was undone after all")))
+        }
+        EventKind::StepUnknown { effect, step, detail, .. } => {
+            Some((effect, format!("step {step} stays unknown: {detail}")))
+        }
+        EventKind::RevertFailed { effect, step, fault } => {
+            Some((effect, format!("undo of step {step} had failed: {fault}")))
+        }
         _ => None,
     };
     let Some((effect, told)) = told else { return Step::Unchanged };

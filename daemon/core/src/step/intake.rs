@@ -11,7 +11,9 @@ use serde_json::json;
 
 pub(super) fn step(incident: &Incident, event: &Event, policy: &Policy) -> Step {
     match &event.kind {
-        EventKind::AlertsArrived { alerts, truncated } => arrived(incident, event, policy, alerts, *truncated),
+        EventKind::AlertsArrived { alerts, truncated } => {
+            arrived(incident, event, policy, alerts, *truncated)
+        }
         EventKind::AlertsRepeated { fingerprints } => repeated(incident, event, policy, fingerprints),
         EventKind::AlertsResolved { fingerprints } => resolved(incident, event, policy, fingerprints),
         _ => wrong_phase(incident, event),
@@ -25,7 +27,10 @@ fn arrived(incident: &Incident, event: &Event, policy: &Policy, alerts: &[Alert]
         return wrong_phase(incident, event);
     }
     let known = |alert: &Alert| {
-        incident.alerts.get(&alert.fingerprint).is_some_and(|tracked| tracked.alert.starts_at >= alert.starts_at)
+        incident
+            .alerts
+            .get(&alert.fingerprint)
+            .is_some_and(|tracked| tracked.alert.starts_at >= alert.starts_at)
     };
     if truncated == 0 && !alerts.is_empty() && alerts.iter().all(known) {
         return Step::Unchanged;
@@ -55,7 +60,12 @@ fn arrived(incident: &Incident, event: &Event, policy: &Policy, alerts: &[Alert]
     names.truncate(5);
     let partial = if truncated > 0 { ", and the sender left some out" } else { "" };
     let why = format!("{} alert(s): {}{partial}", alerts.len(), names.join(", "));
-    draft.record("monitor", "alerts", incident.id.to_string(), json!({ "count": alerts.len(), "truncated": truncated, "names": names }));
+    draft.record(
+        "monitor",
+        "alerts",
+        incident.id.to_string(),
+        json!({ "count": alerts.len(), "truncated": truncated, "names": names }),
+    );
     if matches!(incident.phase, Phase::AlertReceived) {
         draft.notify(NoticeKind::Opened, format!("{}: {why}", incident.title));
         draft.gather(0, &why);

@@ -30,7 +30,10 @@ pub(super) fn step(incident: &Incident, event: &Event, policy: &Policy) -> Step 
             draft.deadline_in(policy.diagnose_deadline_ms);
             draft.done()
         }
-        (Phase::Diagnosing { iteration, planning: false, .. }, EventKind::Diagnosed { diagnosis, evidence, .. }) => {
+        (
+            Phase::Diagnosing { iteration, planning: false, .. },
+            EventKind::Diagnosed { diagnosis, evidence, .. },
+        ) => {
             keep_evidence(&mut draft, evidence);
             draft.next.diagnoses.retain(|known| known.iteration != *iteration);
             draft.next.diagnoses.push((**diagnosis).clone());
@@ -65,7 +68,8 @@ pub(super) fn step(incident: &Incident, event: &Event, policy: &Policy) -> Step 
             draft.escalate(EscalationReason::NoRemedy { detail: format!("{}: {fault}", fault.code) })
         }
         (Phase::GatheringInfo { .. } | Phase::Diagnosing { .. }, EventKind::WorkFailed { fault, .. }) => {
-            draft.escalate(EscalationReason::Fault { code: fault.code.clone(), detail: fault.message.clone() })
+            draft
+                .escalate(EscalationReason::Fault { code: fault.code.clone(), detail: fault.message.clone() })
         }
         (Phase::GatheringInfo { .. } | Phase::Diagnosing { .. }, EventKind::DiagnosisRequested { .. }) => {
             Step::Unchanged
@@ -110,7 +114,10 @@ fn conclusion<'a>(diagnosis: &'a Diagnosis, policy: &Policy) -> Result<&'a Hypot
     })?;
     if best.confidence < policy.confidence_min {
         let minimum = policy.confidence_min;
-        return Err(format!("{} with confidence {}, the minimum is {minimum}", best.statement, best.confidence));
+        return Err(format!(
+            "{} with confidence {}, the minimum is {minimum}",
+            best.statement, best.confidence
+        ));
     }
     Ok(best)
 }
@@ -162,7 +169,8 @@ fn propose(mut draft: Draft<'_>, plan: &ActionPlan, requester: Option<crate::Pri
         return execute::begin(draft, proposal, "the auto-approve rule covers the plan");
     }
     let tools: Vec<_> = plan.items.iter().map(|item| item.tool.as_str()).collect();
-    let text = format!("{} needs {} approval(s), plan {}", tools.join(", "), proposal.missing(), digest.short());
+    let text =
+        format!("{} needs {} approval(s), plan {}", tools.join(", "), proposal.missing(), digest.short());
     draft.cancel(TimerKind::PhaseDeadline);
     draft.approval_timer(proposal.expires_at);
     draft.enter(Phase::AwaitingDecision { proposal: Box::new(proposal) }, text.clone());
