@@ -160,6 +160,7 @@ pub struct Status {
     pub safe_mode: Option<String>,
     pub actors: Vec<ActorStatus>,
     pub journal: JournalHealth,
+    /// Neither resolved nor escalated; counted up to 1,000.
     pub live_incidents: usize,
     pub started_at: TimestampMs,
     pub now: TimestampMs,
@@ -258,7 +259,7 @@ impl Desk {
             ends_at: None,
             expression: None,
         };
-        let id = self.incident_id_for(manual.request_id.as_deref());
+        let id = self.incident_id_for(&principal, manual.request_id.as_deref());
         let opening = Opening { group: format!("manual={id}"), title: manual.title };
         let kind = EventKind::AlertsArrived { alerts: vec![alert], truncated: 0 };
         let told = self.send(&id, kind, Some(opening), door, principal, manual.request_id).await?;
@@ -339,7 +340,7 @@ impl Desk {
     }
 
     pub fn status(&self) -> Result<Status, DeskError> {
-        let filter = IncidentFilter { live_only: true, limit: 10_000, ..IncidentFilter::default() };
+        let filter = IncidentFilter { live_only: true, limit: 1_000, ..IncidentFilter::default() };
         let ports = &self.world.ports;
         Ok(Status {
             safe_mode: self.world.safe_mode.reason().map(str::to_owned),
@@ -355,11 +356,11 @@ impl Desk {
         })
     }
 
-    /// The same request id gives the same incident, also after a restart.
-    fn incident_id_for(&self, request_id: Option<&str>) -> IncidentId {
+    /// The same caller's same request id gives the same incident, also after a restart.
+    fn incident_id_for(&self, principal: &Principal, request_id: Option<&str>) -> IncidentId {
         match request_id {
             Some(request) => {
-                let digest = Digest::of(&("request", request));
+                let digest = Digest::of(&("request", principal, request));
                 IncidentId::new(format!(
                     "R{}",
                     digest.as_str().get(7..32).unwrap_or_default().to_ascii_uppercase()

@@ -22,6 +22,7 @@ pub enum Ground<'a> {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one lives as long as one call")]
 pub enum Authority {
     Invoke,
     Prepare,

@@ -135,7 +135,7 @@ fn split(samples: &[Sample], options: &ShiftOptions) -> Option<Shift> {
     let bound = cost_bound(cost_min, count, scale);
     let mut near = candidates().filter(|(_, cost)| *cost <= bound).map(|(at, _)| at);
     let first = near.next().unwrap_or(best).min(onset);
-    let last = near.last().unwrap_or(best).max(best);
+    let last = near.next_back().unwrap_or(best).max(best);
     let onset_ms = samples.get(onset)?.at_ms;
     let spread_ms = onset_ms
         .saturating_sub(samples.get(first)?.at_ms)

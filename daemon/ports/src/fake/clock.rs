@@ -110,6 +110,7 @@ impl Clock for FakeClock {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test's task ends with the test")]
 mod tests {
     use super::*;
 

@@ -6,12 +6,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
+type Computation<A> = dyn Fn(&str) -> Result<A, Fault> + Send + Sync;
+
 /// One scripted answer.
 #[derive(Clone)]
 pub enum Reply<A> {
     Answer(A),
     /// Worked out from the question.
-    Compute(Arc<dyn Fn(&str) -> Result<A, Fault> + Send + Sync>),
+    Compute(Arc<Computation<A>>),
     Fail(Fault),
     /// No answer until [`Script::release`]; then the question is looked up anew.
     Hang,
@@ -109,6 +111,7 @@ impl<A: Clone> Script<A> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test's task ends with the test")]
 mod tests {
     use super::*;
     use medic_core::FaultKind;

@@ -240,7 +240,7 @@ fn agreed(rows: &[Vec<Column>]) -> Vec<Option<Class>> {
             if class == Class::Component {
                 break;
             }
-        } else if !(class == Class::Name && agree) && !few {
+        } else if !(few || class == Class::Name && agree) {
             words_between = true;
         }
     }
