@@ -25,6 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     compiler.include_source_info(true).include_imports(true).open_files(&files)?;
     let descriptors = compiler.file_descriptor_set();
 
+    #[expect(clippy::disallowed_methods, reason = "cargo speaks to a build script through its environment")]
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("medic_v1.descriptors"), compiler.encode_file_descriptor_set())?;
 

@@ -76,11 +76,11 @@ pub(crate) fn parse(text: &str) -> Result<(FrontMatter, usize), String> {
 
 impl FrontMatter {
     fn add(&mut self, key: &str, values: Vec<String>) {
-        let values = values.into_iter().filter(|value| !value.is_empty());
+        let mut values = values.into_iter().filter(|value| !value.is_empty());
         match key {
-            "title" => self.title = values.last(),
-            "kind" => self.kind = values.last(),
-            "category" => self.category = values.last(),
+            "title" => self.title = values.next_back(),
+            "kind" => self.kind = values.next_back(),
+            "category" => self.category = values.next_back(),
             "service" | "services" => self.services.extend(values),
             "alert" | "alerts" => self.alerts.extend(values),
             _ => {}

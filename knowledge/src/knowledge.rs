@@ -183,7 +183,8 @@ impl Knowledge {
         let same = previous
             .as_ref()
             .is_some_and(|snapshot| snapshot.manifest.content == self.workshop.content(&documents));
-        let published = !same && !(previous.is_none() && documents.is_empty());
+        let nothing_yet = previous.is_none() && documents.is_empty();
+        let published = !(same || nothing_yet);
         if published {
             let number = self.next_number()?;
             let built = self

@@ -1,6 +1,12 @@
 //! Whole incidents through the agents, over scripted twins of the world: seconds, no sleeping, no network.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may be blunt")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may be blunt"
+)]
 
 #[path = "stories/scene.rs"]
 mod scene;

@@ -33,12 +33,15 @@ pub struct Evidence {
 
 /// Degree of belief in `[0, 1]`.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(from = "f64", into = "f64")]
+#[serde(try_from = "f64", into = "f64")]
 pub struct Confidence(f64);
 
-impl From<f64> for Confidence {
-    fn from(value: f64) -> Self {
-        Self::new(value)
+/// What is read must be in range: a configured 70 is a mistake, not certainty.
+impl TryFrom<f64> for Confidence {
+    type Error = &'static str;
+
+    fn try_from(value: f64) -> Result<Self, Self::Error> {
+        if (0.0..=1.0).contains(&value) { Ok(Self(value)) } else { Err("a confidence lies in [0, 1]") }
     }
 }
 

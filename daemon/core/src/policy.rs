@@ -24,8 +24,8 @@ fn one() -> u32 {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
-    /// Below this a diagnosis is not acted on. 0.6: the point at which the ranking's calibration says that the first
-    /// hypothesis is more often right than wrong by a margin a human would accept at 3 am.
+    /// Below this a diagnosis is not acted on. 0.5: by the ranking's formula a clear specific cause passes beside a rival
+    /// with a third of its score, and two equal stories do not.
     pub confidence_min: Confidence,
     /// Rounds of diagnosis before a human takes over. 3: the first remedy, its correction, one more; a fourth try is
     /// groping on a live system.
@@ -68,7 +68,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            confidence_min: Confidence::new(0.6),
+            confidence_min: Confidence::new(0.5),
             iterations_max: 3,
             patience_ms: 30 * 1000,
             look_again_ms: 5 * 1000,

@@ -1,5 +1,14 @@
 //! The laws of an incident under random stories.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may be blunt"
+)]
+
 use medic_core::approval::Approval;
 use medic_core::audit::{ChainFault, ChainHead, ChainVerifier, ChainedRecord};
 use medic_core::call::Target;
@@ -166,7 +175,7 @@ fn event(incident: &Incident, next: &Move, at: TimestampMs) -> Event {
             diagnosis: Box::new(diagnosis(
                 incident.iteration,
                 f64::from(next.choice) / 160.0,
-                next.choice % 11 != 0,
+                !next.choice.is_multiple_of(11),
             )),
             evidence: vec![],
         },
@@ -182,7 +191,9 @@ fn event(incident: &Incident, next: &Move, at: TimestampMs) -> Event {
         21 => EventKind::WorkFailed { effect, fault },
         22..27 => {
             let digest = match &incident.phase {
-                Phase::AwaitingDecision { proposal } if next.choice % 7 != 0 => proposal.digest.clone(),
+                Phase::AwaitingDecision { proposal } if !next.choice.is_multiple_of(7) => {
+                    proposal.digest.clone()
+                }
                 _ => Digest::of_bytes(b"another plan"),
             };
             let id = ApprovalId::new(format!("a{}", next.choice % 32));
@@ -192,7 +203,7 @@ fn event(incident: &Incident, next: &Move, at: TimestampMs) -> Event {
         28 if next.choice < 30 => EventKind::EscalationRequested { by: principal, reason: "mine".into() },
         29 => EventKind::DiagnosisRequested { by: principal },
         30..33 => EventKind::StepApplied { effect, step, report: StepReport::default() },
-        33 => EventKind::StepFailed { effect, step, fault, anything_done: next.choice % 2 == 0 },
+        33 => EventKind::StepFailed { effect, step, fault, anything_done: next.choice.is_multiple_of(2) },
         34 if next.choice < 60 => {
             EventKind::StepUnknown { effect, step, target: "t".into(), detail: "connection reset".into() }
         }
@@ -209,7 +220,7 @@ fn event(incident: &Incident, next: &Move, at: TimestampMs) -> Event {
             EventKind::Verified {
                 effect,
                 subject,
-                healthy: next.choice % 3 == 0,
+                healthy: next.choice.is_multiple_of(3),
                 evidence: vec![],
                 detail: "asked".into(),
             }

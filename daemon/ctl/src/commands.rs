@@ -267,7 +267,11 @@ async fn upload(
             let first = options.is_some();
             let message = v1::AnalyzeLogsRequest { options: options.take(), chunk };
             let over = read == 0;
-            if (over && !first) || sender.send(message).await.is_err() || over {
+            // An empty file is one message too: its options must arrive.
+            if over && !first {
+                return;
+            }
+            if sender.send(message).await.is_err() || over {
                 return;
             }
         }

@@ -216,7 +216,13 @@ pub trait Journal: Send + Sync + 'static {
     async fn commit(&self, batch: Batch) -> Result<Committed, JournalError>;
 
     /// Envelopes of one lane from `from_seq` on, in order, whether visible yet or not.
-    fn mail(&self, to: Address, lane: Lane, from_seq: u64, limit: usize) -> Result<Vec<Envelope>, JournalError>;
+    fn mail(
+        &self,
+        to: Address,
+        lane: Lane,
+        from_seq: u64,
+        limit: usize,
+    ) -> Result<Vec<Envelope>, JournalError>;
     /// Told whenever mail for `to` was committed. One permit is kept, so a wake-up is never missed.
     fn mail_arrived(&self, to: Address) -> Arc<Notify>;
 

@@ -66,8 +66,14 @@ pub struct DryRun {
 pub enum StepOutcome {
     Applied(StepReport),
     /// `anything_done`: some mutating call has a receipt.
-    Failed { fault: Fault, anything_done: bool },
-    Unknown { target: String, detail: String },
+    Failed {
+        fault: Fault,
+        anything_done: bool,
+    },
+    Unknown {
+        target: String,
+        detail: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,10 +102,14 @@ pub struct ToolVerdict {
 /// What became of a call whose receipt is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallFate {
-    Happened { detail_json: String },
+    Happened {
+        detail_json: String,
+    },
     /// The endpoint says so and honours the key: sending it again with the same key is safe.
     NotHappened,
-    Unknown { detail: String },
+    Unknown {
+        detail: String,
+    },
 }
 
 /// Where the host writes down a mutating call around the deed. Given by the executor for exactly one effect.
@@ -148,7 +158,12 @@ pub trait ToolHost: Send + Sync + 'static {
     async fn dry_run(&self, permit: &Permit, plan: &ToolPlan) -> Result<DryRun, Fault>;
     /// The step of the permit. Calls that `journal` knows the receipt of are answered from there and not repeated.
     async fn apply(&self, permit: &Permit, plan: &ToolPlan, journal: Arc<dyn CallJournal>) -> StepOutcome;
-    async fn verify(&self, permit: &Permit, plan: &ToolPlan, done: &[StepReport]) -> Result<ToolVerdict, Fault>;
+    async fn verify(
+        &self,
+        permit: &Permit,
+        plan: &ToolPlan,
+        done: &[StepReport],
+    ) -> Result<ToolVerdict, Fault>;
     /// The tool's own revert; where that fails, the host's pre-images of `applied` in reverse.
     async fn revert(
         &self,

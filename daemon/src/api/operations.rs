@@ -186,8 +186,7 @@ impl Operations {
             let message = "at least the label that names the component is needed";
             return Err(Problem::invalid("MISSING_FIELD", message).at("labels"));
         }
-        // One caller's id never finds another's incident.
-        let request_id = request_id(manual.request_id)?.map(|id| format!("{}/{id}", caller.principal));
+        let request_id = request_id(manual.request_id)?;
         let manual = ManualIncident { request_id, ..manual };
         Ok(self.desk.open_incident(manual, door.as_str(), caller.principal.clone()).await?)
     }

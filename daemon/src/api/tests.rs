@@ -1,5 +1,15 @@
 //! Both doors over the real agents, with scripted twins of the world behind them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::type_complexity,
+    reason = "a test may be blunt"
+)]
+
 use super::auth::{Role, TokenEntry};
 use super::*;
 use futures::StreamExt as _;

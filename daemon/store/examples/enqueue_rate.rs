@@ -3,7 +3,15 @@
 //! `cargo run -p medic-store --example enqueue_rate --release -- [seconds] [dir]`. The engine's figure is one thread that
 //! writes synced batches of the same size one by one: what a store without a committer would give.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a measurement, not the product")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::type_complexity,
+    reason = "a test may be blunt"
+)]
 
 use medic_core::mail::{Address, Body, Causation, Lane, Letter};
 use medic_core::{AlertBatch, EnvelopeId, TimestampMs};

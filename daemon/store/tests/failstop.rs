@@ -3,8 +3,15 @@
 //! This binary defines `fdatasync` itself; the engine, linked statically, syncs its log through it. That needs unsafe code
 //! and a process of its own.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may be blunt"
+)]
 #![allow(unsafe_code, reason = "a failing disk is played by defining the C function that syncs")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use medic_core::IncidentId;
 use medic_core::mail::{Address, Lane};

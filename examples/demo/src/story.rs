@@ -21,11 +21,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const ALERT_MAX: Duration = Duration::from_secs(60);
 /// From the first alert to the end, a person's thinking not counted.
 const STORY_MAX: Duration = Duration::from_secs(420);
+/// Ordinary life before the fault: what is a change shows only against what was before.
+const BEFORE: Duration = Duration::from_secs(30);
 /// How long nothing must happen in the quiet run.
 const QUIET: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(150);
-/// Of the chart, before the fault and after the end.
-const BEFORE_S: f64 = 15.0;
+/// Of the chart, before the fault.
+const SHOWN_BEFORE_S: f64 = 15.0;
+/// Of the chart, after the end.
 const AFTER: Duration = Duration::from_secs(5);
 
 pub struct Story {
@@ -52,13 +55,22 @@ impl Story {
         let mut stage = Stage::start(StageOptions::default()).await?;
         self.introduce(&stage, &narrator).await?;
 
-        let began_ms = now_ms();
+        let mut began_ms = now_ms();
         narrator.begin(began_ms);
         let lab = stage.lab()?;
         let (ended, checks) = if expected.ending == Ending::Quiet {
             narrator.say(Colour::Dim, "quiet", &format!("no fault; watching for {} s", QUIET.as_secs()));
             (None, self.watch_nothing_happen(&stage, &expected).await?)
         } else {
+            let seconds = BEFORE.as_secs();
+            narrator.say(
+                Colour::Dim,
+                "quiet",
+                &format!("{seconds} s of ordinary life, so that there is a before"),
+            );
+            tokio::time::sleep(BEFORE).await;
+            began_ms = now_ms();
+            narrator.begin(began_ms);
             lab.inject(self.fault).await?;
             let home = self.fault.service().map_or("", medic_lab::Service::name);
             narrator.say(Colour::Red, "fault", &format!("{} injected at {home}", self.fault));
@@ -171,7 +183,7 @@ impl Story {
     ) -> anyhow::Result<()> {
         tokio::time::sleep(AFTER).await;
         let seconds = |ms: u64| ms as f64 / 1000.0;
-        let (from_s, to_s) = (seconds(began_ms) - BEFORE_S, seconds(now_ms()));
+        let (from_s, to_s) = (seconds(began_ms) - SHOWN_BEFORE_S, seconds(now_ms()));
         let chart = &expected.chart;
         let points = chart::points(&stage.lab()?.prometheus_url(), chart.promql, from_s, to_s).await?;
         let mut marks = Vec::new();

@@ -37,8 +37,9 @@ pub async fn verdict(
     let mut checks = vec![blame(expected, incident)];
     match expected.ending {
         Ending::Healed => {
-            let how = incident.resolution.as_ref().map_or("-", |resolution| &resolution.how);
-            let seen = format!("{} ({how})", incident.phase);
+            let escalated = incident.escalation.as_ref().map(|escalation| &escalation.code);
+            let how = incident.resolution.as_ref().map(|resolution| &resolution.how).or(escalated);
+            let seen = format!("{} ({})", incident.phase, how.map_or("-", String::as_str));
             checks.push(check("resolved by a verified remedy", seen == "RESOLVED (remedied)", seen));
             checks.push(remedy(expected, incident));
         }

@@ -1,5 +1,14 @@
 //! What error_ratio answers, and what it refuses to answer.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may be blunt"
+)]
+
 use medic_sdk::{ToolError, json};
 use medic_sdk_testkit::{Function, ScriptedHost};
 use plugin_error_ratio::error_ratio;

@@ -1,5 +1,14 @@
 //! What probe_endpoint finds, and when it must not claim to have found anything.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may be blunt"
+)]
+
 use medic_sdk::types::{Output, ToolErrorKind};
 use medic_sdk::{ToolResult, Value, json};
 use medic_sdk_testkit::{Answer, Failure, Function, ScriptedHost};

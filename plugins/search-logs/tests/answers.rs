@@ -1,5 +1,14 @@
 //! What search_logs answers, and what it refuses to answer.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may be blunt"
+)]
+
 use medic_sdk::types::LogEntry;
 use medic_sdk::{Value, json};
 use medic_sdk_testkit::{Answer, Failure, Function, ScriptedHost};

@@ -1,5 +1,14 @@
 //! Each remedy from plan to verdict and back, and everything that must stop it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may be blunt"
+)]
+
 use medic_sdk::types::{ChangePlan, Health, ToolErrorKind};
 use medic_sdk::{Remediation, Value, json};
 use medic_sdk_testkit::{Failure, Function, ScriptedHost};

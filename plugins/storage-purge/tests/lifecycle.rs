@@ -1,5 +1,14 @@
 //! A purge from plan to verdict, and everything that must stop it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may be blunt"
+)]
+
 use medic_sdk::types::Health;
 use medic_sdk::{Value, json};
 use medic_sdk_testkit::{Function, ScriptedHost};

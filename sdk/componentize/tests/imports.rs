@@ -1,6 +1,15 @@
 //! What the bytes of the first-party components say they can do: the functions they import, one by one, and nothing else.
 //! Reads them as a reviewer would.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may be blunt"
+)]
+
 #[path = "support/guests.rs"]
 mod guests;
 

@@ -1,6 +1,15 @@
 //! The built components, called through their exports by a bare runtime: the glue between the contract and the traits
 //! works in the sandbox as it does natively, and the catalogue needs no host at all.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may be blunt"
+)]
+
 #[path = "support/guests.rs"]
 mod guests;
 

@@ -71,8 +71,11 @@ fn look(shape: &Shape, series: &Series, alert_at: TimestampMs, window: TimeRange
         Shape::Rise | Shape::Fall => {
             let wanted = if matches!(shape, Shape::Rise) { Direction::Up } else { Direction::Down };
             let found = shift::detect(series, alert_at.0, &ShiftOptions::default())?;
+            // How clear the step is, times how large it is beside the larger level: a clear rise by a tenth is a small one.
+            let (before, after) = (found.before_median, found.after_median);
+            let size = (after - before).abs() / before.abs().max(after.abs()).max(f64::MIN_POSITIVE);
             (found.direction == wanted).then_some(Shown {
-                strength: found.score,
+                strength: found.score * size.min(1.0),
                 onset: Some(TimestampMs(found.onset_ms)),
                 onset_uncertainty_ms: found.onset_uncertainty_ms,
                 reason: found.reason,

@@ -108,7 +108,7 @@ async fn a_plan_is_rehearsed_without_a_byte_leaving_and_then_done_in_order() {
     let record = &notes.records()[0];
     assert_eq!(record.pre_image.as_deref(), Some(OLD));
     assert!(record.receipt.as_ref().unwrap().detail_json.contains("\"status\":200"));
-    assert_eq!(report.idempotency_keys, [record.intent.idempotency_key.clone()]);
+    assert_eq!(report.idempotency_keys, std::slice::from_ref(&record.intent.idempotency_key));
     assert_eq!(scene.server.changes()[0].key.as_ref(), Some(&record.intent.idempotency_key));
     let verdict =
         scene.host.verify(&permit(&scene.host, "mend", "{}", Ground::Prepare), &scene.plan, &[report]).await;
@@ -228,7 +228,7 @@ async fn a_tool_that_leaves_its_plan_is_stopped_and_audited() {
         scene.host.take_host_calls();
         assert_eq!(
             failed(scene.apply(&Arc::default()).await),
-            (code.to_owned(), scene.server.changes().len() > 0)
+            (code.to_owned(), !scene.server.changes().is_empty())
         );
         let last = scene.host.take_host_calls().pop().unwrap();
         assert_eq!((last.allowed, last.rule.as_str()), (false, rule));

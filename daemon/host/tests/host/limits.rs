@@ -1,5 +1,15 @@
 //! Guests that take what they can get.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::type_complexity,
+    reason = "a test may be blunt"
+)]
+
 use std::time::Instant;
 
 use medic_core::permit::Ground;

@@ -1,5 +1,12 @@
 //! The host against guests that are honest, clumsy or hostile, through its public face alone.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may be blunt"
+)]
 
 mod changing;
 mod limits;

@@ -230,9 +230,7 @@ pub fn analyze(records: &[LogRecord], baseline: Option<&Baseline>, options: &Ana
             ));
         }
     }
-    report
-        .new_templates
-        .sort_by_key(|new| (new.first_ms, new.sample_line, new.id));
+    report.new_templates.sort_by_key(|new| (new.first_ms, new.sample_line, new.id));
     report.rate_changes.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
     report.rate_changes.truncate(options.anomalies_max);
     report

@@ -1,5 +1,15 @@
 //! Against a scripted server that speaks the protocol, well and badly.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::type_complexity,
+    reason = "a test may be blunt"
+)]
+
 use super::*;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};

@@ -1,5 +1,15 @@
 //! Against a server that answers with the recorded bytes of a real one.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::type_complexity,
+    reason = "a test may be blunt"
+)]
+
 use super::*;
 use crate::adapters::SystemClock;
 use axum::Router;

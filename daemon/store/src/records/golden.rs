@@ -21,6 +21,10 @@ fn file(name: &str, version: u8) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.v{version}.rec"))
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "writing a new golden file is asked for through the environment"
+)]
 fn check<T: Record + PartialEq + Debug>(name: &str, version: u8, meaning: &T) {
     let path = file(name, version);
     if version == T::VERSION && !path.exists() && std::env::var_os("MEDIC_STORE_GOLDEN").is_some() {

@@ -1,5 +1,15 @@
 //! Many at once, and what a group owes each of its operations.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::type_complexity,
+    reason = "a test may be blunt"
+)]
+
 use crate::support::{config, effect, everything, open, record, refusal};
 use medic_core::mail::{Address, Lane};
 use medic_core::{EnvelopeId, IncidentId, TimestampMs};

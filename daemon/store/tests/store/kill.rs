@@ -1,5 +1,15 @@
 //! `kill -9` while letters come in: whatever was acknowledged is there afterwards.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::type_complexity,
+    reason = "a test may be blunt"
+)]
+
 use crate::support::{everything, open};
 use medic_core::IncidentId;
 use medic_core::mail::{Address, Lane};

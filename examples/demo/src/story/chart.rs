@@ -30,7 +30,7 @@ pub async fn points(prometheus_url: &str, promql: &str, from_s: f64, to_s: f64) 
             ("query", promql),
             ("start", &from_s.to_string()),
             ("end", &to_s.to_string()),
-            ("step", &format!("{step_s}s")),
+            ("step", &step_s.to_string()),
         ])
         .send()
         .await?
@@ -64,6 +64,7 @@ pub fn draw(points: &Points, unit: &str, from_s: f64, to_s: f64, marks: &[Mark])
             *height = Some(height.map_or(*value, |known: f64| known.max(*value)));
         }
     }
+    fill_gaps(&mut heights);
     const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let mut lines = Vec::new();
     for row in (0..ROWS).rev() {
@@ -91,13 +92,25 @@ pub fn draw(points: &Points, unit: &str, from_s: f64, to_s: f64, marks: &[Mark])
     lines
 }
 
+/// A column that no point fell into shows what was there before; a real gap, of several columns, stays one.
+fn fill_gaps(heights: &mut [Option<f64>]) {
+    let mut before = None;
+    for height in heights {
+        let here = *height;
+        if here.is_none() {
+            *height = before;
+        }
+        before = here;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_highest_value_fills_its_column_and_zero_leaves_it_empty() {
-        let points = vec![(0.0, 0.0), (50.0, 40.0), (100.0, 0.0)];
+        let points = vec![(0.0, 0.0), (50.0, 40.0), (51.6, 0.0), (100.0, 0.0)];
         let marks = [Mark { at_s: 50.0, letter: 'F', meaning: "fault".to_owned() }];
         let lines = draw(&points, "%", 0.0, 100.0, &marks);
         assert_eq!(lines.len(), ROWS + 2);
@@ -109,6 +122,13 @@ mod tests {
         let place = |line: &str, wanted: char| line.chars().position(|c| c == wanted).unwrap();
         assert_eq!(place(&lines[0], '█'), place(&lines[ROWS], 'F'));
         assert!(lines[ROWS + 1].contains("F fault"));
+    }
+
+    #[test]
+    fn a_column_between_two_points_is_filled_and_a_gap_is_not() {
+        let mut heights = [Some(1.0), None, Some(2.0), None, None, Some(3.0)];
+        fill_gaps(&mut heights);
+        assert_eq!(heights, [Some(1.0), Some(1.0), Some(2.0), Some(2.0), None, Some(3.0)]);
     }
 
     #[test]

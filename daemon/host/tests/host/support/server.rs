@@ -1,5 +1,15 @@
 //! An endpoint with a configuration that can be read and put, and a memory of the keys it has carried out.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::type_complexity,
+    reason = "a test may be blunt"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -127,8 +137,8 @@ fn change(inner: &mut Inner, seen: &Seen) -> Response {
         }
         Manner::Honest | Manner::LosesAnswer => {}
     }
-    if !inner.done.contains_key(&key) {
-        inner.done.insert(key, seen.body.clone());
+    if let std::collections::btree_map::Entry::Vacant(first) = inner.done.entry(key) {
+        first.insert(seen.body.clone());
         if seen.method == "PUT" {
             inner.config = seen.body.clone();
         }
