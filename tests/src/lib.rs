@@ -1,0 +1,12 @@
+//! The tests that need more than one package.
+//!
+//! `scenarios`: stories on real parts — the lab, its Prometheus and Alertmanager, `medicd` as a process. Needs the programs
+//! `medicd` and `medic-lab` and the tools to be built (`make build plugins`); one lab at a time, some six minutes in all.
+//! `-- --ignored` adds every fault of the lab.
+//!
+//! `tidy`: what the compiler does not hold: which package may know which, how long a file may be, which words are not
+//! written. Needs nothing.
+//!
+//! `codes`: every code that shipped source can say is explained in `daemon/CODES.md`. Needs nothing.
+//!
+//! `medic-bench` (`make bench`): figures, each with how it was measured.
