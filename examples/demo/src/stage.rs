@@ -38,6 +38,21 @@ pub struct Stage {
     _temporary: Option<tempfile::TempDir>,
 }
 
+/// Scrapes of ordinary life before a stage is handed over: a change shows only against what was before.
+const PAST_SCRAPES: f64 = 12.0;
+/// The lab is scraped every second; a busy machine may take its time.
+const PAST_WITHIN: Duration = Duration::from_secs(60);
+
+async fn has_a_past(lab: &Lab) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let scrapes = r#"min(count_over_time(up{job="lab"}[5m]))"#;
+    while lab.query(scrapes).await?.unwrap_or_default() < PAST_SCRAPES {
+        anyhow::ensure!(began.elapsed() < PAST_WITHIN, "Prometheus has not scraped the lab often enough");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
 impl Stage {
     /// Starts the lab and the daemon, and has Alertmanager send its alerts there. Returns when the daemon takes them in.
     ///
@@ -68,6 +83,7 @@ impl Stage {
         if let (Some(lab), LabKind::Whole) = (&stage.lab, options.lab) {
             let url = format!("{}/webhooks/alertmanager", stage.settings.http_url);
             lab.set_webhook(&url, Some(stage.settings.token(Person::Webhook))).await?;
+            has_a_past(lab).await?;
         }
         Ok(stage)
     }

@@ -10,8 +10,9 @@ use medic_signals::series::{Sample, Series};
 use medic_signals::shift::{self, Direction, ShiftOptions};
 use medic_signals::trend::{self, TrendOptions};
 
-/// Points of a series, at most. 450: a 15 min window at 2 s; the shapes need no more.
-const POINTS_MAX: u64 = 450;
+/// Points of a series, at most. 1,000: a 15 min window at 1 s, the fastest scrape interval people use; a coarser grid can
+/// step over what a young series had to say.
+const POINTS_MAX: u64 = 1_000;
 /// Series looked at of one answer. 200: components of one incident's surroundings; more means a query without `by`.
 const SERIES_MAX: usize = 200;
 
