@@ -94,7 +94,7 @@ enum Trouble {
 /// What is being worked on. Outlives the actor: a restarted one must not start what its predecessor's task still does.
 #[derive(Default)]
 struct InFlight {
-    keys: BTreeMap<String, u64>,
+    keys: BTreeSet<String>,
     slots: BTreeSet<Slot>,
     /// Letters that made a drained group panic: handled alone from now on, so that the culprit is known.
     alone: BTreeSet<Slot>,
@@ -163,7 +163,7 @@ impl Shell {
             for envelope in self.world.ports.journal.mail(self.worker.address(), lane, 0, SCAN_MAX)? {
                 let slot = Slot::of(&envelope);
                 let key = self.worker.key(&envelope);
-                if flight.slots.contains(&slot) || flight.keys.contains_key(&key) || held.contains(&key) {
+                if flight.slots.contains(&slot) || flight.keys.contains(&key) || held.contains(&key) {
                     continue;
                 }
                 if envelope.visible_at > now {
@@ -198,7 +198,7 @@ impl Shell {
         }
         for (key, envelopes) in groups {
             let slots: Vec<Slot> = envelopes.iter().map(Slot::of).collect();
-            flight.keys.insert(key.clone(), now.0);
+            flight.keys.insert(key.clone());
             flight.slots.extend(slots.iter().copied());
             let (worker, myself, finished) = (self.worker.clone(), myself.clone(), self.flight.clone());
             flight.tasks.spawn(async move {
@@ -229,7 +229,7 @@ impl Shell {
             lock(&self.status).in_flight = flight.keys.len();
         }
         let trouble = match outcome.result {
-            Ok(()) | Err(Trouble::Work(WorkError::Conflict)) => return Ok(()),
+            Ok(()) => return Ok(()),
             Err(trouble) => trouble,
         };
         let (text, panicked) = match trouble {
@@ -237,6 +237,7 @@ impl Shell {
                 self.world.safe_mode.enter(format!("{}: {error}", error.code()));
                 return Err(error.to_string().into());
             }
+            // Nothing was written: the same letters are decided on again at once.
             Trouble::Work(WorkError::Conflict) => return Ok(()),
             Trouble::Work(WorkError::Failed(text)) => (text, false),
             Trouble::Panicked(text) => (format!("panicked: {text}"), true),

@@ -1,7 +1,7 @@
 //! The named laws as pure predicates, used alike by property tests, crash tests and the check when a record is loaded.
 //!
 //! INC-6 (audit chain) is [`crate::audit::ChainVerifier`]; INC-9 (mailbox depth) is the store's; INC-10 (no text reaches
-//! a prompt unredacted) is held by the type of the prompt builder.
+//! a prompt unredacted) is held where the one prompt is built, by redacting it whole and last.
 
 use crate::approval::{ApprovedPlan, Proposal, Requirement};
 use crate::effect::Subject;
