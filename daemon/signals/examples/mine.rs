@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
         writeln!(out, "line,template,event_id")?;
         for (record, id) in records.iter().zip(&ids) {
+            let id = &miner.resolve(*id);
             let text = miner.template(*id).map(|template| template.text).unwrap_or_default();
             writeln!(out, "{},\"{}\",{id}", record.line, text.replace('"', "\"\""))?;
         }

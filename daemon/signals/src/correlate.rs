@@ -28,6 +28,13 @@
 //! Order: score, then confidence, then earlier onset, then component, then category; scores compare after
 //! rounding to nine decimals, so that the order of summation decides nothing.
 
+mod deviation;
+pub mod localize;
+mod log_change;
+pub mod meaning;
+mod observe;
+pub mod onset;
+
 use crate::topology::Topology;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;

@@ -8,6 +8,7 @@
 //! are milliseconds since the epoch, UTC, and come in with the data.
 
 pub mod anomaly;
+pub mod changes;
 pub mod correlate;
 pub mod logs;
 pub mod redact;
@@ -17,5 +18,6 @@ pub mod stats;
 pub mod timestamp;
 pub mod topology;
 pub mod trend;
+pub mod windows;
 
 pub use series::{Sample, Series, TimeRange};

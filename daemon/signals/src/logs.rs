@@ -15,6 +15,7 @@ pub mod novelty;
 pub mod question;
 pub mod reader;
 pub mod record;
+pub mod sessions;
 pub mod templates;
 
 pub use analyze::{AnalyzeOptions, LogReport, analyze};
@@ -23,4 +24,5 @@ pub use novelty::{Novelty, novelty};
 pub use question::{TypedQuery, translate};
 pub use reader::{ReadStats, Reader, ReaderOptions};
 pub use record::{Level, LogRecord};
+pub use sessions::{SessionModel, SessionOptions, SessionReport};
 pub use templates::{Miner, MinerOptions, TemplateId};

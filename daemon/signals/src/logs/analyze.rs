@@ -8,6 +8,7 @@
 use super::baseline::Baseline;
 use super::novelty::{self, Novelty, surprise, weight};
 use super::record::{Level, LogRecord};
+use super::sessions::{SessionOptions, SessionReport, score_alone};
 use super::templates::{Miner, TemplateId};
 use crate::series::{Sample, Series};
 use crate::shift::{self, Direction, ShiftOptions};
@@ -65,6 +66,10 @@ pub struct LogReport {
     pub rate_changes: Vec<RateChange>,
     /// What deserves a look, highest score first.
     pub anomalies: Vec<LogAnomaly>,
+    /// The entities that thread the lines, judged by the baseline's or, without one, by each other; None if nothing
+    /// threads them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<SessionReport>,
     pub onset_ms: Option<u64>,
     /// At most a screen of text.
     pub summary: String,
@@ -164,6 +169,8 @@ impl Tally<'_> {
 pub fn analyze(records: &[LogRecord], baseline: Option<&Baseline>, options: &AnalyzeOptions) -> LogReport {
     let mut miner = baseline.map_or_else(Miner::default, Baseline::miner);
     let ids: Vec<TemplateId> = records.iter().map(|record| miner.learn(&record.message).id).collect();
+    // Templates merge on the way.
+    let ids: Vec<TemplateId> = ids.into_iter().map(|id| miner.resolve(id)).collect();
     let mut report = overview(records, options);
     report.templates_total = miner.len();
     report.templates_evicted = miner.evicted();
@@ -237,6 +244,18 @@ pub fn analyze(records: &[LogRecord], baseline: Option<&Baseline>, options: &Ana
         .anomalies
         .sort_by(|a, b| b.score.total_cmp(&a.score).then(a.first_ms.cmp(&b.first_ms)).then(a.id.cmp(&b.id)));
     report.anomalies.truncate(options.anomalies_max);
+    let words = |id| miner.template(id).map(|template| template.text).unwrap_or_default();
+    let judging = SessionOptions {
+        anomalies_max: options.anomalies_max,
+        evidence_lines_max: options.evidence_lines_max,
+        ..SessionOptions::default()
+    };
+    report.sessions = match baseline {
+        Some(baseline) => {
+            baseline.sessions.as_ref().map(|model| model.score(records, &ids, &words, &judging))
+        }
+        None => score_alone(records, &ids, &words, &judging),
+    };
     report.onset_ms = options.onset_ms.or_else(|| onset_of(&report.anomalies)).or(flow_onset_ms);
     report.summary = summary(&report, baseline.is_some());
     report

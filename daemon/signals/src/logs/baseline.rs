@@ -1,15 +1,17 @@
 //! What a log looks like on ordinary days.
 //!
-//! Owns the memory of templates with their usual rates and services. Serialisable, so that it can be learned
-//! once and kept. Never holds a message: only templates, which carry no values.
+//! Owns the memory of templates with their usual rates and services, and of what the entities that thread the lines are
+//! like. Serialisable, so that it can be learned once and kept. Never holds a message or a name: only templates, which carry
+//! no values, and the ranges of numbers.
 
 use super::record::{Level, LogRecord};
+use super::sessions::{SessionModel, SessionOptions};
 use super::templates::{Miner, TemplateId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Version of the serialised form.
-pub const BASELINE_VERSION: u32 = 1;
+/// Version of the serialised form. The first had no sessions.
+pub const BASELINE_VERSION: u32 = 2;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
@@ -19,6 +21,9 @@ pub struct Baseline {
     pub duration_ms: u64,
     pub levels: BTreeMap<Level, u64>,
     pub templates: BTreeMap<TemplateId, BaselineTemplate>,
+    /// None if nothing threads the lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<SessionModel>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -34,9 +39,13 @@ impl Baseline {
         let mut miner = Miner::default();
         let mut templates: BTreeMap<TemplateId, BaselineTemplate> = BTreeMap::new();
         let mut levels: BTreeMap<Level, u64> = BTreeMap::new();
-        for record in records {
-            let found = miner.learn(&record.message);
-            let template = templates.entry(found.id).or_default();
+        let ids: Vec<TemplateId> = records.iter().map(|record| miner.learn(&record.message).id).collect();
+        // Templates merge on the way.
+        let ids: Vec<TemplateId> = ids.into_iter().map(|id| miner.resolve(id)).collect();
+        let words = |id| miner.template(id).map(|template| template.text).unwrap_or_default();
+        let sessions = SessionModel::learn(records, &ids, &words, &SessionOptions::default());
+        for (record, id) in records.iter().zip(&ids) {
+            let template = templates.entry(*id).or_default();
             template.count += 1;
             *template.services.entry(record.service_or_empty().to_owned()).or_default() += 1;
             if let Some(level) = record.level {
@@ -57,6 +66,7 @@ impl Baseline {
             duration_ms: duration_ms(records),
             levels,
             templates,
+            sessions,
         }
     }
 

@@ -17,11 +17,14 @@ const COLUMNS_MAX: usize = 12;
 const SHAPE_LINES_MAX: usize = 3;
 /// Shapes needed before lines can be said to agree.
 const SHAPES_MIN: usize = 4;
+/// Words of a name that a dash sets off from the message: `chrome.exe *64 - …`.
+const BEFORE_DASH_MAX: usize = 3;
 /// The share of lines that must agree on a column.
 const AGREEMENT_MIN: f64 = 0.92;
 /// Fewer different values than this make a word column one of the header's: a facility, a source.
 const VALUES_FEW: usize = 4;
-const BRACKET_BYTES_MAX: usize = 160;
+/// A thread's name may hold a path and a block's id.
+const BRACKET_BYTES_MAX: usize = 512;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
@@ -65,6 +68,8 @@ pub(crate) struct Header<'a> {
 pub(crate) struct HeaderModel {
     /// The majority's class for each header column; None where any will do.
     columns: Vec<Option<Class>>,
+    /// Behind the columns stands a name of one to [`BEFORE_DASH_MAX`] words and a dash, in nearly all lines.
+    until_dash: bool,
     /// Lines begin with a time: one that does not continues the line above.
     pub begins_with_time: bool,
     year: i16,
@@ -100,17 +105,20 @@ impl HeaderModel {
             rows.retain(|row| row.iter().take(2).any(|column| column.class == Class::Time));
         }
         let columns = if shapes.len() >= SHAPES_MIN { agreed(&rows) } else { Vec::new() };
-        Self { columns, begins_with_time, year }
+        let until_dash = !columns.is_empty() && names_before_dash(&rows, columns.len());
+        Self { columns, until_dash, begins_with_time, year }
     }
 
     pub fn split<'a>(&self, line: &'a str) -> Header<'a> {
-        let row = columns(line, self.year);
-        self.by_columns(line, &row).unwrap_or_else(|| by_grammar(line, &row))
+        // No more columns than are asked for: most of a line's are its message's.
+        let wanted = self.columns.len() + if self.until_dash { BEFORE_DASH_MAX + 1 } else { 0 };
+        let row = columns_up_to(line, self.year, wanted);
+        self.by_columns(line, &row).unwrap_or_else(|| by_grammar(line, &columns(line, self.year)))
     }
 
     /// True if the line begins as lines of this file do.
     pub fn begins(&self, line: &str) -> bool {
-        columns(line, self.year).iter().take(2).any(|column| column.class == Class::Time)
+        columns_up_to(line, self.year, 2).iter().any(|column| column.class == Class::Time)
     }
 
     fn by_columns<'a>(&self, line: &'a str, row: &[Column<'a>]) -> Option<Header<'a>> {
@@ -136,8 +144,36 @@ impl HeaderModel {
             take(&mut header, column, expected.is_some());
             header.message = line.get(column.next..).unwrap_or("").trim();
         }
+        if self.until_dash
+            && let Some(at) = dash_after(row, self.columns.len())
+            && let (Some(first), Some(dash)) = (row.get(self.columns.len()), row.get(at))
+        {
+            header.component = header.component.or(Some(first.text));
+            header.message = line.get(dash.next..).unwrap_or("").trim();
+        }
         Some(header)
     }
+}
+
+/// Where the first dash behind the columns stands, if soon and not at once.
+fn dash_after(row: &[Column], columns: usize) -> Option<usize> {
+    let window = row.iter().enumerate().skip(columns).take(BEFORE_DASH_MAX + 1);
+    window
+        .into_iter()
+        .find(|(_, column)| column.class == Class::Dash)
+        .map(|(at, _)| at)
+        .filter(|at| *at > columns)
+}
+
+/// True if nearly all rows have a dash behind the columns and few different names before it.
+fn names_before_dash(rows: &[Vec<Column>], columns: usize) -> bool {
+    let named: Vec<&str> = rows
+        .iter()
+        .filter(|row| dash_after(row, columns).is_some())
+        .filter_map(|row| row.get(columns).map(|column| column.text))
+        .collect();
+    let names: BTreeSet<&str> = named.iter().copied().collect();
+    named.len() as f64 >= AGREEMENT_MIN * rows.len() as f64 && names.len() * 2 <= named.len()
 }
 
 /// Without enough lines to compare: a time, then dashes, a level, brackets, and a component, as far as they go.
@@ -250,10 +286,14 @@ fn agreed(rows: &[Vec<Column>]) -> Vec<Option<Class>> {
 }
 
 fn columns(line: &str, year: i16) -> Vec<Column<'_>> {
+    columns_up_to(line, year, COLUMNS_MAX)
+}
+
+fn columns_up_to(line: &str, year: i16, count: usize) -> Vec<Column<'_>> {
     let bytes = line.as_bytes();
-    let mut row = Vec::with_capacity(8);
+    let mut row = Vec::with_capacity(count.min(COLUMNS_MAX));
     let mut at = 0;
-    while row.len() < COLUMNS_MAX {
+    while row.len() < count.min(COLUMNS_MAX) {
         while bytes.get(at).is_some_and(|byte| matches!(byte, b' ' | b'\t' | b'|' | b',')) {
             at += 1;
         }
@@ -276,7 +316,7 @@ fn columns(line: &str, year: i16) -> Vec<Column<'_>> {
 
 /// Length, class and time of the column that `rest` begins with.
 fn column(rest: &str, year: i16, index: usize) -> (usize, Class, Option<u64>) {
-    if let Some(found) = timestamp::find(rest, year) {
+    if let Some(found) = timestamp::find(rest, year).or_else(|| unpadded(rest, year)) {
         return (found.length, Class::Time, Some(found.at_ms));
     }
     let first = rest.as_bytes().first().copied().unwrap_or(b' ');
@@ -319,6 +359,42 @@ fn column(rest: &str, year: i16, index: usize) -> (usize, Class, Option<u64>) {
         Class::Word
     };
     (length, class, None)
+}
+
+/// A time of day without its leading zeros: `20171223-22:5:9:606`.
+fn unpadded(rest: &str, year: i16) -> Option<timestamp::Found> {
+    const TIME_BYTES_MAX: usize = 32;
+    let bytes = rest.as_bytes();
+    let length = bytes
+        .iter()
+        .take(TIME_BYTES_MAX)
+        .take_while(|byte| byte.is_ascii_digit() || b":-/. T".contains(byte))
+        .count();
+    let bytes = bytes.get(..length).filter(|bytes| bytes.contains(&b':'))?;
+    let is = |at: Option<usize>, test: fn(&u8) -> bool| at.and_then(|at| bytes.get(at)).is_some_and(test);
+    let alone = |at: usize| {
+        let (before, after) = (at.checked_sub(1), Some(at + 1));
+        is(Some(at), u8::is_ascii_digit)
+            && !is(before, u8::is_ascii_digit)
+            && !is(after, u8::is_ascii_digit)
+            && (is(before, |byte| *byte == b':') || is(after, |byte| *byte == b':'))
+    };
+    if !(0..length).any(alone) {
+        return None;
+    }
+    let mut padded = String::with_capacity(length + 4);
+    // Where in the text each byte of the padded one comes from.
+    let mut origins = Vec::with_capacity(length + 4);
+    for (at, byte) in bytes.iter().enumerate() {
+        if alone(at) {
+            padded.push('0');
+            origins.push(at);
+        }
+        padded.push(char::from(*byte));
+        origins.push(at + 1);
+    }
+    let found = timestamp::find(&padded, year)?;
+    Some(timestamp::Found { length: *origins.get(found.length.checked_sub(1)?)?, ..found })
 }
 
 /// Where the bracket that opens the text closes, nesting counted.

@@ -14,6 +14,11 @@ pub const WILDCARD: &str = "<*>";
 const TOKENS_MAX: usize = 192;
 /// Bytes of a message that are looked at.
 const MESSAGE_BYTES_MAX: usize = 8 * 1024;
+/// Units that a number takes on with its size: `900 KB` and `1.2 MB` are the same quantity.
+const UNITS: [&str; 15] =
+    ["KB", "MB", "GB", "TB", "kB", "KiB", "MiB", "GiB", "TiB", "ms", "sec", "secs", "min", "mins", "hrs"];
+/// Methods of HTTP: the first word of a request line is what the line is about.
+const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS"];
 /// A quote that does not close within this many bytes is an apostrophe.
 const QUOTED_BYTES_MAX: usize = 256;
 
@@ -78,16 +83,32 @@ impl Masked {
             if byte.is_ascii_whitespace() {
                 break;
             }
-            if byte == b'"' || (byte == b'\'' && (at == start || bytes.get(at - 1) == Some(&b'='))) {
+            // Directly behind a word a quote closes; what it opened is a request line, or cut off.
+            let behind = at.checked_sub(1).filter(|_| at > start).and_then(|at| bytes.get(at)).copied();
+            let opens = match byte {
+                b'"' => !behind.is_some_and(is_word),
+                b'\'' => behind.is_none_or(|before| before == b'='),
+                _ => false,
+            };
+            if opens {
                 if let Some(end) = quoted_end(bytes, at) {
                     let quote = char::from(byte);
                     self.text.push(quote);
+                    if message.get(at + 1..end).is_some_and(is_request) {
+                        at += 1;
+                        continue;
+                    }
                     self.text.push_str(if end > at + 1 { WILDCARD } else { "" });
                     self.text.push(quote);
                     at = end + 1;
                     continue;
                 }
                 self.text.push(char::from(byte));
+                at += 1;
+                continue;
+            }
+            if byte == b'<' && at == start && bytes.get(at + 1).is_some_and(u8::is_ascii_digit) {
+                // Less than a number: as good as one.
                 at += 1;
                 continue;
             }
@@ -131,7 +152,10 @@ impl Masked {
         } else if !named && (value || is_variable(core)) {
             // `ret:false` keeps its name; `10.0.0.1:80` has none.
             let name = core.rsplit_once(':').map_or("", |(name, _)| name);
-            if !value && !name.is_empty() && !is_variable(name) && !core.contains('/') {
+            let endpoint = name.contains('.')
+                && core.len() > name.len() + 1
+                && is_number(core.as_bytes().get(name.len() + 1..));
+            if !value && !name.is_empty() && !endpoint && !is_variable(name) && !core.contains('/') {
                 self.text.push_str(name);
                 self.text.push(':');
             }
@@ -145,8 +169,26 @@ impl Masked {
     /// Ends a token; joins it with the one before if both are nothing but variable.
     fn close(&mut self, masked: Range<usize>, raw: Range<usize>) {
         let text = self.text.get(masked.clone()).unwrap_or("");
+        let bare = text.trim_end_matches([')', ']', ',', ';', '.']);
+        if UNITS.contains(&bare)
+            && let Some(last) = self.tokens.last_mut()
+            && self.text.get(last.masked.clone()).is_some_and(|number| number.ends_with(WILDCARD))
+        {
+            let tail = text.get(bare.len()..).unwrap_or("").to_owned();
+            last.raw.end = raw.end;
+            self.text.truncate(last.masked.end);
+            self.text.push_str(&tail);
+            last.masked.end = self.text.len();
+            last.variable &= matches!(tail.as_str(), "" | "," | ";");
+            return;
+        }
         let variable = text.trim_end_matches([',', ';']) == WILDCARD;
-        if variable && let Some(last) = self.tokens.last_mut().filter(|last| last.variable) {
+        // The quote that ends a request line ends the run too.
+        let quoted = text.len() == WILDCARD.len() + 1 && text.ends_with('"') && text.starts_with(WILDCARD);
+        if (variable || quoted)
+            && let Some(last) = self.tokens.last_mut().filter(|last| last.variable)
+        {
+            last.variable = variable;
             let tail = text.get(WILDCARD.len()..).unwrap_or("").to_owned();
             last.raw.end = raw.end;
             self.text.truncate(last.masked.start);
@@ -181,6 +223,16 @@ fn is_word(byte: u8) -> bool {
             byte,
             b'_' | b'.' | b':' | b'/' | b'-' | b'@' | b'$' | b'%' | b'+' | b'#' | b'~' | b'&' | b'\\' | b'?'
         )
+}
+
+fn is_number(bytes: Option<&[u8]>) -> bool {
+    bytes.is_some_and(|bytes| !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit))
+}
+
+/// True for a quoted request line: `GET /x HTTP/1.1`.
+fn is_request(quoted: &str) -> bool {
+    let target = |rest: &str| rest.starts_with(['/', '*']) || rest.starts_with("http");
+    quoted.split_once(' ').is_some_and(|(first, rest)| METHODS.contains(&first) && target(rest))
 }
 
 fn is_key_end(bytes: &[u8], equals: usize) -> bool {
@@ -260,7 +312,10 @@ mod tests {
             "Received block <*> of size <*> from <*>",
         );
         check("connection to db-1.internal:5432 refused", "connection to <*> refused");
-        check("connection to db.internal:5432 refused", "connection to db.internal:<*> refused");
+        check("connection to db.internal:5432 refused", "connection to <*> refused");
+        check("connection to db:5432 refused", "connection to db:<*> refused");
+        check("size 4.0 KB, free 317.5 MB) in <1 sec or 2 sec. KB", "size <*>, free <*>) in <*> or <*>. KB");
+        check("1.2.3.4 \"GET /a/7 HTTP/1.1\" 200 \"a b\"", "<*> \"GET <*>\" <*> \"<*>\"");
         check("jk2_init() Found child 6725 in slot 10", "jk2_init() Found child <*> in slot <*>");
         check("took 15ms, status=ok user=\"Ann Lee\"", "took <*>, status=<*> user=\"<*>\"");
         check("ruser= rhost=1.2.3.4", "ruser=<*> rhost=<*>");

@@ -58,6 +58,7 @@ pub fn novelty(records: &[LogRecord], onset_ms: u64) -> Vec<Novelty> {
         ids.push((at_ms, record, miner.learn(&record.message).id));
     }
     for (at_ms, record, id) in ids {
+        let id = miner.resolve(id);
         let service = record.service_or_empty();
         let span = spans.entry(service).or_insert((at_ms, at_ms));
         *span = (span.0.min(at_ms), span.1.max(at_ms));

@@ -1,70 +1,53 @@
 //! From bytes to records, whatever the format, as they come.
 //!
-//! Owns lines: their ends, their limits, the few that decide the format, and the ones that continue a record
-//! above. Never fails: a line that cannot be read is a message, and counted.
+//! Owns lines: their ends, their encoding, their limits, the few that decide the format, and the ones that belong
+//! together. Never fails: a line that cannot be read is a message, and counted with its reason.
 
-use super::format::{self, Format};
+use super::format::{Model, Parsed, YEAR_UNWRITTEN, csv};
 use super::header::HeaderModel;
 use super::mask::clip;
 use super::record::LogRecord;
-use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+mod encoding;
+mod envelope;
+mod open;
+mod options;
+mod parts;
+mod text;
+mod trace;
+mod year;
+
+pub use super::format::{Broken, FieldNames, Format, LinePattern, PatternError};
+pub use encoding::Encoding;
+pub use envelope::Wrapper;
+pub use open::{Compression, Opened, ReadError, Records, open, records};
+pub use options::{ReadStats, ReaderOptions};
+pub(crate) use text::without_escapes;
+
+use envelope::Envelope;
+use parts::Parts;
+use trace::Trace;
+use year::Years;
 
 /// A longer line is cut off; what is beyond is dropped and the line counted.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
 /// Lines of a stack trace kept with their record; the deepest traces of practice have a few hundred.
 const CONTINUATION_LINES_MAX: u32 = 512;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ReaderOptions {
-    /// For records that name no service: usually told by the file.
-    pub service: Option<String>,
-    /// For times written without a year.
-    pub year: i16,
-    /// Joins stack traces to the record above them.
-    pub multiline: bool,
-    /// Lines looked at before the format is decided.
-    pub sample_lines: usize,
-    /// Skips detection.
-    pub format: Option<Format>,
-}
-
-impl Default for ReaderOptions {
-    /// 512 lines show enough different messages to tell columns from words, and are below 100 kB.
-    fn default() -> Self {
-        Self { service: None, year: 1970, multiline: true, sample_lines: 512, format: None }
-    }
-}
-
-/// What was read so far.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct ReadStats {
-    pub bytes: u64,
-    pub lines: u64,
-    pub records: u64,
-    /// Lines that their format promised more of: JSON cut off, a CSV row of another width, bytes that are no UTF-8.
-    pub broken: u64,
-    /// Lines longer than [`LINE_BYTES_MAX`], cut off there.
-    pub truncated: u64,
-    /// Lines that continued the record above.
-    pub continued: u64,
-    pub blank: u64,
-    /// None until enough was seen to decide.
-    pub format: Option<Format>,
-}
-
 /// Takes bytes in pieces of any size and gives records. Memory is bounded by the sample and one record.
 pub struct Reader {
     options: ReaderOptions,
     stats: ReadStats,
+    decoder: encoding::Decoder,
     partial: Vec<u8>,
     overflow: bool,
     /// Lines waiting for the format's decision; their number and text.
     sample: Vec<(u64, String)>,
     sample_bytes: usize,
-    decided: Option<(Format, HeaderModel)>,
-    /// The first part of a CRI line or a CSV row that goes on.
-    open: Option<(u64, String)>,
+    model: Option<Model>,
+    parts: Parts,
+    years: Years,
     pending: Option<Pending>,
 }
 
@@ -72,21 +55,26 @@ struct Pending {
     record: LogRecord,
     lines: u32,
     stack_bytes: usize,
-    /// Inside a Python traceback: the unindented line that ends it belongs to it.
-    traceback: bool,
+    trace: Trace,
+    /// Whose line it is, where several programs share the source.
+    instance: String,
+    /// It is an error, or says so.
+    troubled: bool,
 }
 
 impl Reader {
     pub fn new(options: ReaderOptions) -> Self {
         Self {
+            years: Years::new(options.year, options.not_after_ms),
             options,
             stats: ReadStats::default(),
+            decoder: encoding::Decoder::default(),
             partial: Vec::new(),
             overflow: false,
             sample: Vec::new(),
             sample_bytes: 0,
-            decided: None,
-            open: None,
+            model: None,
+            parts: Parts::default(),
             pending: None,
         }
     }
@@ -95,18 +83,11 @@ impl Reader {
     pub fn push(&mut self, bytes: &[u8]) -> Vec<LogRecord> {
         let mut out = Vec::new();
         self.stats.bytes += bytes.len() as u64;
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let (content, ended) = match piece.strip_suffix(b"\n") {
-                Some(content) => (content, true),
-                None => (piece, false),
-            };
-            let room = LINE_BYTES_MAX.saturating_sub(self.partial.len());
-            self.overflow |= content.len() > room;
-            self.partial.extend_from_slice(content.get(..content.len().min(room)).unwrap_or_default());
-            if ended {
-                self.end_line(&mut out);
-            }
-        }
+        // Taken out for the loan; it is put back below.
+        let mut decoder = std::mem::take(&mut self.decoder);
+        self.split(&decoder.decode(bytes), &mut out);
+        self.stats.encoding = decoder.encoding();
+        self.decoder = decoder;
         out
     }
 
@@ -114,12 +95,19 @@ impl Reader {
     /// format and the numbering of lines kept.
     pub fn finish(&mut self) -> Vec<LogRecord> {
         let mut out = Vec::new();
+        let rest = self.decoder.finish();
+        self.split(&rest, &mut out);
         if !self.partial.is_empty() {
             self.end_line(&mut out);
         }
         self.decide(&mut out);
-        if let Some((number, text)) = self.open.take() {
-            self.line(number, &text, &mut out);
+        let mut parts = std::mem::take(&mut self.parts);
+        if let Some((number, row, broken)) = parts.take_row() {
+            self.line(number, &row, &Envelope::default(), &row, broken, &mut out);
+        }
+        for part in parts.take_all() {
+            let envelope = part.envelope();
+            self.line(part.number, &part.text, &envelope, &part.text, None, &mut out);
         }
         self.emit(&mut out);
         out
@@ -129,27 +117,42 @@ impl Reader {
         &self.stats
     }
 
+    fn split(&mut self, bytes: &[u8], out: &mut Vec<LogRecord>) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (content, ended) = match piece.strip_suffix(b"\n") {
+                Some(content) => (content, true),
+                None => (piece, false),
+            };
+            let room = LINE_BYTES_MAX.saturating_sub(self.partial.len());
+            self.overflow |= content.len() > room;
+            self.partial.extend_from_slice(content.get(..content.len().min(room)).unwrap_or_default());
+            if ended {
+                self.end_line(out);
+            }
+        }
+    }
+
     fn end_line(&mut self, out: &mut Vec<LogRecord>) {
         let mut bytes = std::mem::take(&mut self.partial);
         self.stats.lines += 1;
         let number = self.stats.lines;
-        self.stats.truncated += u64::from(std::mem::take(&mut self.overflow));
+        let cut = std::mem::take(&mut self.overflow);
+        self.stats.truncated += u64::from(cut);
         let mut content = bytes.as_slice();
         if number == 1 {
             content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
         }
         content = content.strip_suffix(b"\r").unwrap_or(content);
-        let text = String::from_utf8_lossy(content);
-        // A line cut off at the limit may end inside a character: that is the limit's doing.
-        if matches!(text, Cow::Owned(_)) && content.len() < LINE_BYTES_MAX {
-            self.stats.broken += 1;
+        let cleaned = text::clean(content, cut);
+        self.stats.latin1 += u64::from(cleaned.latin1);
+        if cleaned.not_text {
+            self.count(Broken::NotText);
         }
-        let text: Cow<str> = if text.contains('\0') { Cow::Owned(text.replace('\0', "")) } else { text };
-        if self.decided.is_some() {
-            self.line_or_part(number, &text, out);
+        if self.model.is_some() {
+            self.physical(number, &cleaned.text, out);
         } else {
-            self.sample_bytes += text.len();
-            self.sample.push((number, text.into_owned()));
+            self.sample_bytes += cleaned.text.len();
+            self.sample.push((number, cleaned.text.into_owned()));
             if self.sample.len() >= self.options.sample_lines || self.sample_bytes >= 4 * LINE_BYTES_MAX {
                 self.decide(out);
             }
@@ -160,99 +163,134 @@ impl Reader {
 
     /// Decides the format from the lines that waited, and reads them.
     fn decide(&mut self, out: &mut Vec<LogRecord>) {
-        if self.decided.is_some() || self.sample.is_empty() {
+        if self.model.is_some() || self.sample.is_empty() {
             return;
         }
         let sample = std::mem::take(&mut self.sample);
-        let texts: Vec<&str> = sample.iter().map(|(_, text)| text.as_str()).collect();
+        let opened: Vec<Envelope> = sample.iter().map(|(_, text)| envelope::open(text)).collect();
+        let texts: Vec<&str> = opened.iter().map(|envelope| envelope.text.as_ref()).collect();
+        let wrapped = opened.iter().filter_map(|envelope| envelope.wrapper);
+        self.stats.wrapper = most(wrapped, opened.len());
         let format = self.options.format.clone().unwrap_or_else(|| Format::detect(&texts));
-        let bare: Vec<&str> =
-            texts.iter().map(|text| format::unwrap_cri(text).map_or(*text, |cri| cri.text)).collect();
-        let header = HeaderModel::learn(&bare, self.options.year);
+        let header = HeaderModel::learn(&texts, YEAR_UNWRITTEN);
         self.stats.format = Some(format.clone());
-        let skip_names = matches!(format, Format::Csv { .. }) && self.options.format.is_none();
-        self.decided = Some((format, header));
-        let mut names_seen = !skip_names;
-        for (number, text) in sample {
-            if !names_seen && !text.trim().is_empty() {
-                names_seen = true;
-                continue;
-            }
-            self.line_or_part(number, &text, out);
+        self.model = Some(Model { format, header, names: self.options.names.clone() });
+        for (number, text) in &sample {
+            self.physical(*number, text, out);
         }
     }
 
-    /// Joins what is spread over lines before it is parsed: partial CRI lines, quoted line ends in CSV.
-    fn line_or_part(&mut self, number: u64, text: &str, out: &mut Vec<LogRecord>) {
-        let csv = matches!(self.stats.format, Some(Format::Csv { .. }));
-        let cri = if csv { None } else { format::unwrap_cri(text) };
-        let (number, joined) = match self.open.take() {
-            None => (number, Cow::Borrowed(text)),
-            Some((first, mut joined)) => {
-                if csv {
-                    joined.push('\n');
-                }
-                joined.push_str(cri.as_ref().map_or(text, |cri| cri.text));
-                (first, Cow::Owned(joined))
+    /// Joins what is spread over lines before it is parsed: lines that a runtime cut, quoted line ends in CSV.
+    fn physical(&mut self, number: u64, text: &str, out: &mut Vec<LogRecord>) {
+        if let Some(Model { format: Format::Csv { delimiter, columns }, .. }) = &self.model {
+            if !self.parts.has_row() && csv::is_names(text, *delimiter, columns) {
+                self.stats.blank += 1;
+                return;
             }
-        };
-        let goes_on = if csv { format::csv_is_open(&joined) } else { cri.is_some_and(|cri| cri.partial) };
-        if goes_on && joined.len() < LINE_BYTES_MAX {
-            self.open = Some((number, joined.into_owned()));
-        } else {
-            self.line(number, &joined, out);
+            let rows = self.parts.row(number, text, *delimiter, columns);
+            for (number, row, broken) in rows.into_iter().flatten() {
+                self.line(number, &row, &Envelope::default(), &row, broken, out);
+            }
+            return;
+        }
+        let envelope = envelope::open(text);
+        if envelope.wrapper.is_none() || !envelope.partial && !self.parts.has(&envelope) {
+            self.line(number, &envelope.text, &envelope, text, None, out);
+            return;
+        }
+        let partial = envelope.partial;
+        let joined = self.parts.join(number, envelope);
+        self.stats.truncated += u64::from(joined.overflowed);
+        if let Some(part) = joined.evicted {
+            let envelope = part.envelope();
+            self.line(part.number, &part.text, &envelope, &part.text, None, out);
+        }
+        if let Some(part) = joined.whole.filter(|_| !partial) {
+            let envelope = part.envelope();
+            self.line(part.number, &part.text, &envelope, &part.text, None, out);
         }
     }
 
-    fn line(&mut self, number: u64, text: &str, out: &mut Vec<LogRecord>) {
+    /// One line as the program wrote it.
+    fn line(
+        &mut self,
+        number: u64,
+        text: &str,
+        envelope: &Envelope<'_>,
+        raw: &str,
+        broken: Option<Broken>,
+        out: &mut Vec<LogRecord>,
+    ) {
         if text.trim().is_empty() {
             self.stats.blank += 1;
             return;
         }
-        if self.options.multiline && self.continues(text) {
+        let described = self.model.as_ref().and_then(|model| model.self_described(text));
+        if described.is_none() && self.options.multiline && self.continues(text, envelope) {
             self.stats.continued += 1;
             return;
         }
+        let Some(parsed) = described.or_else(|| self.model.as_ref().map(|model| model.plain(text))) else {
+            return;
+        };
         self.emit(out);
-        let Some((format, header)) = &self.decided else { return };
-        let parsed = format::parse(format, header, text, self.options.year);
-        self.stats.broken += u64::from(parsed.broken);
+        self.begin(number, parsed, text, envelope, raw, broken);
+    }
+
+    fn begin(
+        &mut self,
+        number: u64,
+        parsed: Parsed,
+        text: &str,
+        envelope: &Envelope<'_>,
+        raw: &str,
+        broken: Option<Broken>,
+    ) {
+        if let Some(broken) = broken.or(parsed.broken) {
+            self.count(broken);
+        }
         let mut record = parsed.record;
         record.line = number;
-        clip(text, LINE_BYTES_MAX).clone_into(&mut record.raw);
+        clip(raw, LINE_BYTES_MAX).clone_into(&mut record.raw);
+        record.at_ms = record.at_ms.and_then(|at_ms| self.years.resolve(at_ms)).or(envelope.at_ms);
+        if record.service.is_none() && !envelope.service.is_empty() {
+            record.service = Some(envelope.service.to_owned());
+        }
         if record.service.is_none() {
             record.service.clone_from(&self.options.service);
         }
-        let traceback = text.contains("Traceback (most recent call last)");
-        self.pending = Some(Pending { record, lines: 0, stack_bytes: 0, traceback });
+        for (name, value) in [("stream", envelope.stream.as_ref()), ("instance", envelope.instance)] {
+            if !value.is_empty() {
+                record.fields.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+            }
+        }
+        let mut trace = Trace::of(&record.message);
+        if !trace.is_open() {
+            trace = Trace::of(text);
+        }
+        record.level = record.level.or(trace.level());
+        let troubled = record.level.is_some_and(|level| level >= super::record::Level::Warn);
+        let instance = envelope.instance.to_owned();
+        self.pending = Some(Pending { record, lines: 0, stack_bytes: 0, trace, instance, troubled });
     }
 
     /// Adds the line to the record above if it belongs there.
-    fn continues(&mut self, text: &str) -> bool {
-        let (Some(pending), Some((format, header))) = (&mut self.pending, &self.decided) else {
+    fn continues(&mut self, text: &str, envelope: &Envelope<'_>) -> bool {
+        let (Some(pending), Some(model)) = (&mut self.pending, &self.model) else {
             return false;
         };
-        if matches!(format, Format::Csv { .. })
-            || text.trim_start().starts_with('{') && *format == Format::JsonLines
-        {
+        if pending.instance != envelope.instance || pending.lines >= CONTINUATION_LINES_MAX {
             return false;
         }
-        // In a wrapper each physical line has its own time; what is inside decides.
-        let text = format::unwrap_cri(text).map_or(text, |cri| cri.text);
-        let indented = text.starts_with([' ', '\t']);
-        let tail = pending.traceback && !indented;
-        let belongs = if header.begins_with_time {
-            !header.begins(text)
-        } else {
-            indented || tail || is_trace_line(text)
+        let broken_json = model.format == Format::JsonLines && text.trim_start().starts_with('{');
+        // Where lines begin with a time, one that does not goes on with the record above, whatever it says.
+        let belongs = match model.header.begins_with_time {
+            _ if broken_json => false,
+            true => !model.header.begins(text),
+            false => pending.trace.takes(text, pending.troubled),
         };
-        if !belongs || pending.lines >= CONTINUATION_LINES_MAX {
+        if !belongs {
             return false;
-        }
-        if tail {
-            pending.traceback = text.starts_with("Traceback");
-        } else if text.contains("Traceback (most recent call last)") {
-            pending.traceback = true;
         }
         pending.lines += 1;
         if pending.stack_bytes + text.len() < LINE_BYTES_MAX {
@@ -266,6 +304,11 @@ impl Reader {
         true
     }
 
+    fn count(&mut self, broken: Broken) {
+        self.stats.broken += 1;
+        *self.stats.reasons.entry(broken).or_default() += 1;
+    }
+
     fn emit(&mut self, out: &mut Vec<LogRecord>) {
         if let Some(pending) = self.pending.take() {
             self.stats.records += 1;
@@ -274,27 +317,25 @@ impl Reader {
     }
 }
 
+/// The kind that at least half of `count` lines are of.
+fn most(kinds: impl Iterator<Item = Wrapper>, count: usize) -> Option<Wrapper> {
+    let mut counts: BTreeMap<Wrapper, usize> = BTreeMap::new();
+    for kind in kinds {
+        *counts.entry(kind).or_default() += 1;
+    }
+    counts
+        .into_iter()
+        .max_by_key(|(_, seen)| *seen)
+        .filter(|(_, seen)| seen * 2 >= count)
+        .map(|(kind, _)| kind)
+}
+
 /// All records of a text at once.
 pub fn read_all(bytes: &[u8], options: ReaderOptions) -> (Vec<LogRecord>, ReadStats) {
     let mut reader = Reader::new(options);
     let mut records = reader.push(bytes);
     records.extend(reader.finish());
     (records, reader.stats)
-}
-
-/// Lines that only a stack trace has, though they are not indented.
-fn is_trace_line(text: &str) -> bool {
-    [
-        "at ",
-        "Caused by:",
-        "Suppressed:",
-        "Traceback (most recent call last)",
-        "goroutine ",
-        "stack backtrace:",
-        "... ",
-    ]
-    .iter()
-    .any(|start| text.starts_with(start))
 }
 
 #[cfg(test)]

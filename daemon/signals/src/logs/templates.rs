@@ -1,7 +1,7 @@
 //! Template mining: the constant part of messages, found as they come.
 //!
 //! Owns the growing set of templates. Never keeps more than its limit: the templates unused for longest are
-//! forgotten, and how many is said.
+//! forgotten, and how many is said. What is known survives a restart as a [`MinerState`].
 //!
 //! Method: a tree of fixed depth as in Drain (P. He et al., "Drain: An Online Log Parsing Approach with Fixed
 //! Depth Tree", ICWS 2017): messages meet only templates of the same length and the same first word. Three
@@ -10,64 +10,33 @@
 //! without a search. And the similarity counts words only, those given up included, so that a template with
 //! many variables is not easier to join than one with few.
 //!
+//! Where messages differ in one word only, the word may be a name or the point of the message: `opened` and `closed`. So
+//! both stay, as siblings, until so many words have stood in that place ([`MinerOptions::words_min`]) that it is a place for
+//! names; then they merge ([`siblings`]). Words that mean opposites and states in capitals never become a variable
+//! together ([`contrast`]).
+//!
 //! A template's id is the FNV-1a hash of its text *at creation*: it stays when the template generalises, and
-//! is the same again after a restart that saw the same first message or was seeded with the same texts.
+//! is the same again after a restart that saw the same first message or was seeded with the same texts. Of templates that
+//! merge the oldest's id stays, and [`Miner::resolve`] knows the others.
 
 use super::mask::{Masked, WILDCARD};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fmt;
-use std::str::FromStr;
 
+mod contrast;
+mod id;
+mod likeness;
 mod parameter;
+mod siblings;
+mod state;
 
+pub use id::{TemplateId, TemplateIdError};
 pub use parameter::{Parameter, ParameterKind};
+pub use state::{MINER_STATE_VERSION, MinerState, MinerStateError};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct TemplateId(pub u64);
-
-impl TemplateId {
-    /// The id of a template created with this text.
-    pub fn of(text: &str) -> Self {
-        Self(fnv1a(text.as_bytes()))
-    }
-}
-
-impl fmt::Display for TemplateId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-/// Not sixteen hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a template id is 16 hexadecimal digits, not {0:?}")]
-pub struct TemplateIdError(String);
-
-impl FromStr for TemplateId {
-    type Err = TemplateIdError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let hex = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let value = hex.then(|| u64::from_str_radix(text, 16).ok()).flatten();
-        value.map(Self).ok_or_else(|| TemplateIdError(text.to_owned()))
-    }
-}
-
-impl From<TemplateId> for String {
-    fn from(id: TemplateId) -> Self {
-        id.to_string()
-    }
-}
-
-impl TryFrom<String> for TemplateId {
-    type Error = TemplateIdError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
+use contrast::Contrast;
+use likeness::{Best, Fit, is_word};
+use siblings::Siblings;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MinerOptions {
@@ -77,12 +46,14 @@ pub struct MinerOptions {
     pub similarity_min: f64,
     /// Masked texts remembered for a direct answer; forgotten all at once when full.
     pub cache_entries_max: usize,
+    /// Different words that must have stood in a place, all else equal, before it is a variable.
+    pub words_min: usize,
 }
 
 impl Default for MinerOptions {
     /// 8192 templates of a few hundred bytes are about 4 MiB; a large system has a few thousand. 65 536 cache entries of 24 bytes are below 3 MiB.
     fn default() -> Self {
-        Self { templates_max: 8192, similarity_min: 0.6, cache_entries_max: 65_536 }
+        Self { templates_max: 8192, similarity_min: 0.6, cache_entries_max: 65_536, words_min: 3 }
     }
 }
 
@@ -116,8 +87,12 @@ pub struct Mined {
 /// Templates of one length and first word that a message is compared with, the newest: bounds the time of a message
 /// that fits none.
 const COMPARED_MAX: usize = 512;
-/// Below the 1 of a message that fits as it is.
-const ALMOST: f64 = 0.999;
+/// First words are verbs more often than names: this many must differ.
+const FIRST_WORDS_MIN: usize = 5;
+/// And so many words behind them agree.
+const SIBLING_WORDS_MIN: usize = 3;
+/// The similarity of a message whose words are all the template's own.
+const EXACT: f64 = 2.0;
 
 struct Cluster {
     id: TemplateId,
@@ -125,7 +100,10 @@ struct Cluster {
     count: u64,
     used: u64,
     bucket: u64,
-    generation: u32,
+    /// Rises with each creation: the order of age.
+    generation: u64,
+    /// Known before the lines at hand: merges with no other such.
+    settled: bool,
 }
 
 /// The growing set of templates. Deterministic: the same messages in the same order give the same templates.
@@ -136,10 +114,14 @@ pub struct Miner {
     /// Length and first word → slots, in order of creation.
     buckets: HashMap<u64, Vec<u32>>,
     by_id: HashMap<TemplateId, u32>,
-    cache: HashMap<u64, (u32, u32)>,
+    siblings: Siblings,
+    contrast: Contrast,
+    /// Ids of templates that merged into another.
+    merged: HashMap<TemplateId, TemplateId>,
+    cache: HashMap<u64, (u32, u64)>,
     masked: Masked,
     clock: u64,
-    generation: u32,
+    generation: u64,
     evicted: u64,
 }
 
@@ -157,6 +139,9 @@ impl Miner {
             free: Vec::new(),
             buckets: HashMap::new(),
             by_id: HashMap::new(),
+            siblings: Siblings::default(),
+            contrast: Contrast::default(),
+            merged: HashMap::new(),
             cache: HashMap::new(),
             masked: Masked::default(),
             clock: 0,
@@ -175,6 +160,27 @@ impl Miner {
                 self.insert(id, tokens, bucket);
             }
         }
+        self.settle();
+    }
+
+    /// From here on the templates known so far keep apart: what was learned by their ids stays true.
+    pub fn settle(&mut self) {
+        for cluster in self.clusters.iter_mut().flatten() {
+            cluster.settled = true;
+        }
+    }
+
+    /// The id that a template has now: its own, or that of the one into which it merged.
+    pub fn resolve(&self, id: TemplateId) -> TemplateId {
+        let mut id = id;
+        // Merged ids point at the survivor of that time, which may itself have merged: each step is younger.
+        for _ in 0..self.merged.len() {
+            match self.merged.get(&id) {
+                Some(next) => id = *next,
+                None => break,
+            }
+        }
+        id
     }
 
     /// Finds or makes the template of `message`. The fast path: no parameters are copied out.
@@ -189,7 +195,8 @@ impl Miner {
     /// As [`Miner::learn`], with the template's text and the parameters.
     pub fn mine(&mut self, message: &str) -> Mined {
         let found = self.learn(message);
-        let tokens = self.slot(found.id).map(|cluster| cluster.tokens.as_slice()).unwrap_or_default();
+        let tokens =
+            self.slot(self.resolve(found.id)).map(|cluster| cluster.tokens.as_slice()).unwrap_or_default();
         Mined {
             id: found.id,
             template: tokens.join(" "),
@@ -200,13 +207,13 @@ impl Miner {
 
     /// The template of `message` if one is known; learns nothing.
     pub fn find(&self, message: &str) -> Option<TemplateId> {
-        let masked = Masked::of(message);
-        let (slot, _) = self.best(&masked, bucket_of(masked.tokens.len(), masked.token(0)))?;
-        self.cluster(slot).map(|cluster| cluster.id)
+        let found = self.best(&Masked::of(message))?;
+        self.cluster(found.slot).map(|cluster| cluster.id)
     }
 
+    /// Also by the id of one that merged into it.
     pub fn template(&self, id: TemplateId) -> Option<Template> {
-        self.slot(id).map(show)
+        self.slot(self.resolve(id)).map(show)
     }
 
     /// All templates, most frequent first; equal counts in order of id.
@@ -241,15 +248,15 @@ impl Miner {
             cluster.used = clock;
             return Match { id: cluster.id, is_new: false };
         }
-        let bucket = bucket_of(masked.tokens.len(), masked.token(0));
-        let (slot, is_new) = match self.best(masked, bucket) {
-            Some((slot, exact)) => {
-                if !exact {
-                    self.generalise(slot, masked);
-                }
+        let (slot, is_new) = match self.best(masked) {
+            Some(Best { slot, fit: Fit::Whole, .. }) => (slot, false),
+            Some(Best { slot, fit: Fit::Similar, .. }) => {
+                self.generalise(slot, masked);
                 (slot, false)
             }
-            None => self.create(masked, bucket),
+            // All but a word: a sibling, unless there are enough of them to show that the word is a name.
+            Some(Best { fit: Fit::AllBut(at), .. }) => self.sibling(masked, at),
+            None => self.sibling(masked, 0),
         };
         if self.cache.len() >= self.options.cache_entries_max {
             self.cache.clear();
@@ -263,34 +270,109 @@ impl Miner {
         Match { id: cluster.id, is_new }
     }
 
-    fn create(&mut self, masked: &Masked, bucket: u64) -> (u32, bool) {
+    fn create(&mut self, masked: &Masked) -> (u32, bool) {
         let id = TemplateId::of(&masked.text);
-        if let Some(slot) = self.by_id.get(&id) {
+        if let Some(slot) = self.by_id.get(&self.resolve(id)) {
             // Its text has since generalised away from where it began; the message is still its own.
             return (*slot, false);
         }
+        self.merged.remove(&id);
         let tokens = (0..masked.tokens.len()).map(|index| masked.token(index).into()).collect();
-        (self.insert(id, tokens, bucket), true)
+        (self.insert(id, tokens, bucket_of(masked.tokens.len(), masked.token(0))), true)
+    }
+
+    /// Makes a template beside those that differ from it in the word at `at` only, or merges them all.
+    fn sibling(&mut self, masked: &Masked, at: usize) -> (u32, bool) {
+        let (slot, is_new) = self.create(masked);
+        let Some(tokens) = self.cluster(slot).filter(|_| is_new).map(|cluster| &cluster.tokens) else {
+            return (slot, is_new);
+        };
+        let enough =
+            if at == 0 { FIRST_WORDS_MIN.max(self.options.words_min) } else { self.options.words_min };
+        let words = tokens.iter().enumerate().filter(|(index, token)| *index != at && is_word(token)).count();
+        if words < SIBLING_WORDS_MIN && at == 0 {
+            return (slot, is_new);
+        }
+        let mut group: Vec<u32> = self.siblings.of(tokens, at).to_vec();
+        group.sort_by_key(|slot| self.cluster(*slot).map(|cluster| cluster.generation));
+        if group.len() < enough
+            || self.contrast.forbids(group.iter().filter_map(|slot| self.cluster(*slot)?.tokens.get(at)))
+        {
+            return (slot, is_new);
+        }
+        // The oldest goes on; of those settled only one may take part.
+        let Some(oldest) = group.first().copied() else { return (slot, is_new) };
+        let settled = |slot: &u32| self.cluster(*slot).is_some_and(|cluster| cluster.settled);
+        let group: Vec<u32> =
+            group.iter().copied().filter(|other| *other != oldest && !settled(other)).collect();
+        for other in group {
+            self.merge(oldest, other);
+        }
+        self.give_up(oldest, |index, _| index == at);
+        // The message made no template after all.
+        (oldest, false)
+    }
+
+    fn merge(&mut self, into: u32, slot: u32) {
+        let Some(target) = self.cluster(into).map(|cluster| cluster.id) else { return };
+        let Some(gone) = self.remove(slot) else { return };
+        if let Some(cluster) = self.clusters.get_mut(into as usize).and_then(Option::as_mut) {
+            cluster.count += gone.count;
+        }
+        if self.merged.len() >= 4 * self.options.templates_max.max(1) {
+            self.merged.clear();
+        }
+        self.merged.insert(gone.id, target);
+    }
+
+    /// Turns the tokens that `is_given_up` (by place and text) into variables.
+    fn give_up(&mut self, slot: u32, is_given_up: impl Fn(usize, &str) -> bool) {
+        let Some(cluster) = self.clusters.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        self.siblings.remove(&cluster.tokens, slot);
+        for (index, token) in cluster.tokens.iter_mut().enumerate() {
+            if is_given_up(index, token) {
+                *token = WILDCARD.into();
+            }
+        }
+        self.siblings.add(&cluster.tokens, slot);
+        // What was answered before may now be better answered by this one.
+        self.cache.clear();
+        let bucket = bucket_of(cluster.tokens.len(), cluster.tokens.first().map_or("", |token| token));
+        if bucket != cluster.bucket {
+            let old = std::mem::replace(&mut cluster.bucket, bucket);
+            if let Some(slots) = self.buckets.get_mut(&old) {
+                slots.retain(|other| *other != slot);
+            }
+            self.buckets.entry(bucket).or_default().push(slot);
+        }
     }
 
     fn insert(&mut self, id: TemplateId, tokens: Vec<Box<str>>, bucket: u64) -> u32 {
         if self.by_id.len() >= self.options.templates_max.max(1) {
             self.evict();
         }
-        self.generation = self.generation.wrapping_add(1);
-        let cluster = Cluster { id, tokens, count: 0, used: self.clock, bucket, generation: self.generation };
+        self.generation += 1;
+        self.contrast.learn(&tokens);
+        let cluster = Cluster {
+            id,
+            tokens,
+            count: 0,
+            used: self.clock,
+            bucket,
+            generation: self.generation,
+            settled: false,
+        };
         let slot = match self.free.pop() {
-            Some(slot) => {
-                if let Some(place) = self.clusters.get_mut(slot as usize) {
-                    *place = Some(cluster);
-                }
-                slot
-            }
+            Some(slot) => slot,
             None => {
-                self.clusters.push(Some(cluster));
+                self.clusters.push(None);
                 (self.clusters.len() - 1) as u32
             }
         };
+        self.siblings.add(&cluster.tokens, slot);
+        if let Some(place) = self.clusters.get_mut(slot as usize) {
+            *place = Some(cluster);
+        }
         self.buckets.entry(bucket).or_default().push(slot);
         self.by_id.insert(id, slot);
         slot
@@ -306,46 +388,61 @@ impl Miner {
             .collect();
         ages.sort_unstable();
         for (_, slot) in ages.iter().take((self.options.templates_max / 16).max(1)) {
-            let Some(cluster) = self.clusters.get_mut(*slot as usize).and_then(Option::take) else {
-                continue;
-            };
-            if let Some(slots) = self.buckets.get_mut(&cluster.bucket) {
-                slots.retain(|other| other != slot);
-                if slots.is_empty() {
-                    self.buckets.remove(&cluster.bucket);
-                }
-            }
-            self.by_id.remove(&cluster.id);
-            self.free.push(*slot);
-            self.evicted += 1;
+            self.evicted += u64::from(self.remove(*slot).is_some());
         }
     }
 
-    /// The most similar template of the bucket that is similar enough, and whether it fits without change. The
-    /// oldest wins between equals.
-    fn best(&self, masked: &Masked, bucket: u64) -> Option<(u32, bool)> {
-        let mut best: Option<(u32, f64)> = None;
+    fn remove(&mut self, slot: u32) -> Option<Cluster> {
+        let cluster = self.clusters.get_mut(slot as usize)?.take()?;
+        if let Some(slots) = self.buckets.get_mut(&cluster.bucket) {
+            slots.retain(|other| *other != slot);
+            if slots.is_empty() {
+                self.buckets.remove(&cluster.bucket);
+            }
+        }
+        self.siblings.remove(&cluster.tokens, slot);
+        self.contrast.forget(&cluster.tokens);
+        self.by_id.remove(&cluster.id);
+        self.free.push(slot);
+        Some(cluster)
+    }
+
+    /// The most similar template that is similar enough: among those that begin alike, then among those that begin with
+    /// anything. The oldest wins between equals.
+    fn best(&self, masked: &Masked) -> Option<Best> {
+        let first = masked.token(0);
+        let found = self.best_in(masked, bucket_of(masked.tokens.len(), first));
+        match found {
+            Some(Best { fit: Fit::Whole, .. }) => found,
+            _ if first == WILDCARD => found,
+            _ => self
+                .best_in(masked, bucket_of(masked.tokens.len(), WILDCARD))
+                .filter(|other| other.fit == Fit::Whole)
+                .or(found),
+        }
+    }
+
+    fn best_in(&self, masked: &Masked, bucket: u64) -> Option<Best> {
+        let mut best: Option<Best> = None;
         let slots = self.buckets.get(&bucket)?;
         for slot in slots.iter().skip(slots.len().saturating_sub(COMPARED_MAX)) {
             let Some(cluster) = self.cluster(*slot) else { continue };
-            let Some(similarity) = similarity(&cluster.tokens, masked) else { continue };
-            if similarity == 1.0 {
-                return Some((*slot, true));
+            let Some((similarity, fit)) = self.similarity(&cluster.tokens, masked) else { continue };
+            let found = Best { slot: *slot, similarity, fit };
+            if similarity >= EXACT {
+                return Some(found);
             }
-            if similarity >= self.options.similarity_min && best.is_none_or(|(_, other)| similarity > other) {
-                best = Some((*slot, similarity));
+            if similarity >= self.options.similarity_min
+                && best.as_ref().is_none_or(|other| similarity > other.similarity)
+            {
+                best = Some(found);
             }
         }
-        best.map(|(slot, _)| (slot, false))
+        best
     }
 
     fn generalise(&mut self, slot: u32, masked: &Masked) {
-        let Some(cluster) = self.clusters.get_mut(slot as usize).and_then(Option::as_mut) else { return };
-        for (index, token) in cluster.tokens.iter_mut().enumerate() {
-            if **token != *masked.token(index) && **token != *WILDCARD {
-                *token = WILDCARD.into();
-            }
-        }
+        self.give_up(slot, |index, token| *token != *masked.token(index));
     }
 
     fn cluster(&self, slot: u32) -> Option<&Cluster> {
@@ -359,35 +456,6 @@ impl Miner {
 
 fn show(cluster: &Cluster) -> Template {
     Template { id: cluster.id, text: cluster.tokens.join(" "), count: cluster.count }
-}
-
-/// The share of positions with words on either side that are alike; None for another length. 1 means that the
-/// message fits without change. Positions that the template has given up count against a word there: a template that
-/// gave up one word after the other would otherwise take in anything.
-fn similarity(template: &[Box<str>], masked: &Masked) -> Option<f64> {
-    if template.len() != masked.tokens.len() {
-        return None;
-    }
-    let (mut words, mut alike, mut fits) = (0u32, 0u32, true);
-    for (index, token) in template.iter().enumerate() {
-        let other = masked.token(index);
-        let same = **token == *other;
-        fits &= same || **token == *WILDCARD;
-        if is_word(token) || is_word(other) {
-            words += 1;
-            alike += u32::from(same);
-        } else if !same {
-            // Punctuation around variables is structure: `<*>:` is not `(<*>)`.
-            words += 1;
-        }
-    }
-    let similarity = if words == 0 { 1.0 } else { f64::from(alike) / f64::from(words) };
-    Some(if fits { 1.0 } else { similarity.min(ALMOST) })
-}
-
-/// A token that says something besides its variables.
-fn is_word(token: &str) -> bool {
-    token.bytes().any(|byte| byte.is_ascii_alphabetic() || byte >= 0x80)
 }
 
 fn bucket_of(length: usize, first: &str) -> u64 {

@@ -10,6 +10,8 @@ use std::fmt::Write;
 /// The summary: 24 lines of at most 120 bytes.
 pub(super) const SUMMARY_LINES_MAX: usize = 24;
 const SUMMARY_WIDTH: usize = 120;
+/// Anomalous entities named.
+const SESSIONS_SHOWN: usize = 4;
 
 /// The summary of a report whose other parts are complete.
 pub(super) fn summary(report: &LogReport, baseline: bool) -> String {
@@ -62,6 +64,15 @@ pub(super) fn summary(report: &LogReport, baseline: bool) -> String {
         for one in &report.anomalies {
             let service = if one.service.is_empty() { "-" } else { &one.service };
             lines.push(format!("  {:.2} {service}: {} ({})", one.score, cut(&one.template, 70), one.reason));
+        }
+    }
+    if let Some(sessions) = report.sessions.as_ref().filter(|sessions| sessions.anomalous > 0) {
+        let (kind, all) = (&sessions.kind, sessions.entities);
+        // They must be seen: what is cut off below are the weaker anomalies.
+        lines.truncate(SUMMARY_LINES_MAX - 1 - SESSIONS_SHOWN);
+        lines.push(format!("{} of {all} entities ({kind}) stand out:", sessions.anomalous));
+        for one in sessions.anomalies.iter().take(SESSIONS_SHOWN) {
+            lines.push(format!("  {:.2} {}: {}", one.score, cut(&one.entity, 48), one.reason));
         }
     }
     lines.truncate(SUMMARY_LINES_MAX);

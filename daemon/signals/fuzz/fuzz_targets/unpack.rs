@@ -1,0 +1,10 @@
+//! See `laws::unpack`.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../tests/laws/mod.rs"]
+mod laws;
+
+fuzz_target!(|bytes: &[u8]| laws::unpack(bytes));
