@@ -12,7 +12,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Notes beyond this push out the oldest. 1,000: weeks of repeats on one incident, some 200 KiB.
+/// Lines beyond this push out the oldest tenth. 1,000: what recurs is counted in one line, so that this is many rounds of
+/// diagnosis; some 200 KiB.
 pub const HISTORY_MAX: usize = 1_000;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,16 @@ pub struct Transition {
     pub from: PhaseName,
     pub to: PhaseName,
     pub why: String,
+}
+
+/// What recurs within a phase is one line of the story, which counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// That the line carries.
+    pub revision: u64,
+    pub times: u64,
+    /// Alerts over all of them.
+    pub alerts: u64,
 }
 
 /// A remedy that came to nothing. One that was tried is not to be proposed again for the same incident.
@@ -83,8 +94,11 @@ pub struct Incident {
     /// When the work of this phase must have given a result.
     pub deadline: Option<TimestampMs>,
     pub alerts: BTreeMap<AlertFingerprint, TrackedAlert>,
-    /// Alerts the sender left out or the limit cut: the view is partial.
+    /// Firing alerts that are not listed, because the sender left them out or the limit cut them: the view is partial.
     pub alerts_missing: u64,
+    /// Of these, those that the limit cut. They are known one by one, so that their end counts too.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub alerts_cut: u64,
     pub requested_by: Option<Principal>,
     /// Rounds of diagnosis begun.
     pub iteration: u32,
@@ -96,6 +110,13 @@ pub struct Incident {
     pub failed_remedies: Vec<FailedRemedy>,
     pub executed: Vec<ExecutedAction>,
     pub history: Vec<Transition>,
+    /// The recurring lines of the current phase: `joined`, `repeated`, `resolved`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counted: BTreeMap<String, Counted>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Incident {
@@ -112,6 +133,7 @@ impl Incident {
             deadline: None,
             alerts: BTreeMap::new(),
             alerts_missing: 0,
+            alerts_cut: 0,
             requested_by: None,
             iteration: 0,
             evidence: Vec::new(),
@@ -121,6 +143,7 @@ impl Incident {
             failed_remedies: Vec::new(),
             executed: Vec::new(),
             history: Vec::new(),
+            counted: BTreeMap::new(),
         }
     }
 

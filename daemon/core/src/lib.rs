@@ -23,6 +23,7 @@ pub mod permit;
 pub mod phase;
 pub mod plan;
 pub mod policy;
+pub mod replay;
 pub mod saga;
 pub mod step;
 pub mod time;

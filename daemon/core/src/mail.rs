@@ -45,6 +45,11 @@ pub enum Lane {
     Normal,
 }
 
+impl Lane {
+    /// In the order in which they are served.
+    pub const ALL: [Self; 3] = [Self::Control, Self::Approval, Self::Normal];
+}
+
 /// What caused a message: the chain of these is the story of an incident.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -3,6 +3,7 @@
 //! Owns the questions, never the answers: no adapter lives here. [`fake`] holds a scripted twin of each, for tests that
 //! want a world that does as it is told.
 
+pub mod boot;
 pub mod clock;
 pub mod fake;
 pub mod journal;

@@ -3,7 +3,7 @@
 use super::{Advance, Step};
 use crate::audit::AuditRecord;
 use crate::effect::{Notice, NoticeKind, TimerChange, TimerKind};
-use crate::incident::{HISTORY_MAX, Transition};
+use crate::incident::{Counted, HISTORY_MAX, Transition};
 use crate::phase::{Phase, Resolution};
 use crate::{Effect, EffectId, EscalationReason, Event, Incident, Policy, TimestampMs};
 use serde_json::{Value, json};
@@ -58,8 +58,29 @@ impl<'a> Draft<'a> {
         self.tell(name, name, why.into());
     }
 
+    /// A note of a kind that recurs: within a phase it is one line that counts, told by `why` from the count so far.
+    pub fn count(&mut self, kind: &str, alerts: usize, why: impl FnOnce(&Counted) -> String) {
+        let known = self.next.counted.get(kind).cloned().unwrap_or_default();
+        let counts = |line: &Transition| line.from == line.to && line.revision == known.revision;
+        let line = self.next.history.iter().rposition(|line| known.times > 0 && counts(line));
+        let counted = Counted {
+            revision: self.next.revision,
+            times: known.times + 1,
+            alerts: known.alerts.saturating_add(u64::try_from(alerts).unwrap_or(u64::MAX)),
+        };
+        // The line moves to the end: the story stays in order of its revisions.
+        if let Some(line) = line {
+            self.next.history.remove(line);
+        }
+        self.note(why(&counted));
+        self.next.counted.insert(kind.to_owned(), counted);
+    }
+
     pub fn enter(&mut self, phase: Phase, why: impl Into<String>) {
         let (from, to, why) = (self.next.phase.name(), phase.name(), why.into());
+        if from != to {
+            self.next.counted.clear();
+        }
         self.next.phase = phase;
         self.record(
             "agent:medic",
@@ -72,7 +93,7 @@ impl<'a> Draft<'a> {
 
     fn tell(&mut self, from: crate::PhaseName, to: crate::PhaseName, why: String) {
         if self.next.history.len() >= HISTORY_MAX {
-            self.next.history.remove(0);
+            self.next.history.drain(..HISTORY_MAX / 10);
         }
         self.next.history.push(Transition { revision: self.next.revision, at: self.at, from, to, why });
     }

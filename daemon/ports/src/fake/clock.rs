@@ -54,6 +54,12 @@ impl FakeClock {
         *lock(&self.shared.wall) = now;
     }
 
+    /// Sets the wall clock forwards by `ms`, or back when negative. Nobody who sleeps notices.
+    pub fn jump_by(&self, ms: i64) {
+        let mut wall = lock(&self.shared.wall);
+        *wall = if ms < 0 { wall.before_ms(ms.unsigned_abs()) } else { wall.after_ms(ms.unsigned_abs()) };
+    }
+
     /// Advances to the wake-up time of the sleeper that is due first; `false` when nobody sleeps.
     pub fn advance_to_next(&self) -> bool {
         let Some(due) = self.shared.sleepers.borrow().due.values().min().copied() else { return false };
@@ -95,6 +101,10 @@ impl Clock for FakeClock {
         *lock(&self.shared.wall)
     }
 
+    fn elapsed_ms(&self) -> u64 {
+        *self.shared.passed.borrow()
+    }
+
     async fn sleep(&self, ms: u64) {
         let mut passed = self.shared.passed.subscribe();
         let due = passed.borrow().saturating_add(ms);
@@ -131,6 +141,8 @@ mod tests {
         clock.advance(1);
         sleeper.await.unwrap();
         assert_eq!(clock.now(), TimestampMs(900_001));
+        clock.jump_by(-900_001);
+        assert_eq!((clock.now(), clock.elapsed_ms()), (TimestampMs(0), 50), "only the wall clock jumps");
         assert_eq!(clock.sleepers(), 0);
     }
 

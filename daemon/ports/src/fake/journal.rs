@@ -1,212 +1,29 @@
 //! A complete journal in memory.
 //!
-//! Keeps every promise of the port but that of the disk: what is "durable" is one value, [`Durable`], that a batch changes
+//! Keeps every promise of the port but that of the disk: what is "durable" is one value, `Durable`, that a batch changes
 //! whole or not at all. A crash is a copy of that value under a new journal; the old one answers `Stopped` from then on, so
 //! that whatever still runs of the old life can write no more.
 
+mod durable;
+
+pub use durable::Caps;
+
 use super::lock;
 use crate::journal::{
-    Accepted, Batch, Change, Committed, DeadLetter, DueTimer, EffectRecord, IncidentFilter, IncidentWrite,
-    Journal, JournalError, JournalHealth, MailboxDepth, Slot, Table,
+    Accepted, Batch, Boot, Change, Committed, DeadLetter, DueTimer, EffectRecord, IncidentFilter, Journal,
+    JournalError, JournalHealth, MailboxDepth, Slot, Table,
 };
 use async_trait::async_trait;
-use medic_core::audit::{ChainHead, ChainedRecord};
-use medic_core::effect::{TimerChange, TimerKind};
+use durable::{Durable, RETRY_AFTER_MS};
+use medic_core::audit::ChainedRecord;
 use medic_core::mail::{Address, Envelope, Lane, Letter};
-use medic_core::{EffectId, EnvelopeId, Incident, IncidentId, TimestampMs};
-use std::collections::BTreeMap;
+use medic_core::replay::Decided;
+use medic_core::{EffectId, Incident, IncidentId, TimestampMs};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, broadcast, watch};
 
-/// Told to a sender whose mailbox is full.
-const RETRY_AFTER_MS: u64 = 1_000;
 /// Changes a slow reader may be behind before it is told that it lagged.
 const CHANGES_KEPT_MAX: usize = 4_096;
-
-/// How much a mailbox takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caps {
-    /// Letters over all lanes of one mailbox.
-    pub envelopes_max: u64,
-    /// Bytes of their JSON over all lanes of one mailbox.
-    pub bytes_max: u64,
-    /// Share of both, in percent, that only internal mail may fill.
-    pub reserved_percent: u64,
-}
-
-impl Default for Caps {
-    fn default() -> Self {
-        Self { envelopes_max: 10_000, bytes_max: 64 << 20, reserved_percent: 20 }
-    }
-}
-
-impl Caps {
-    fn admits(self, envelopes: u64, bytes: u64, internal: bool) -> bool {
-        let share = if internal { 100 } else { 100 - self.reserved_percent.min(100) };
-        envelopes <= self.envelopes_max.saturating_mul(share) / 100
-            && bytes <= self.bytes_max.saturating_mul(share) / 100
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Stored {
-    envelope: Envelope,
-    bytes: u64,
-}
-
-/// What survives a crash. Rows are shared between copies: every write makes one.
-#[derive(Clone, Debug)]
-struct Durable {
-    mail: BTreeMap<Slot, Arc<Stored>>,
-    tails: BTreeMap<(Address, Lane), u64>,
-    dedup: BTreeMap<Arc<str>, EnvelopeId>,
-    incidents: BTreeMap<IncidentId, Arc<Incident>>,
-    documents: BTreeMap<(Table, String), Arc<[u8]>>,
-    effects: BTreeMap<EffectId, Arc<EffectRecord>>,
-    timers: BTreeMap<(IncidentId, TimerKind), TimestampMs>,
-    dead: Vec<DeadLetter>,
-    audit: Vec<Arc<ChainedRecord>>,
-    audit_head: ChainHead,
-    commit_seq: u64,
-}
-
-impl Durable {
-    fn new() -> Self {
-        Self {
-            mail: BTreeMap::new(),
-            tails: BTreeMap::new(),
-            dedup: BTreeMap::new(),
-            incidents: BTreeMap::new(),
-            documents: BTreeMap::new(),
-            effects: BTreeMap::new(),
-            timers: BTreeMap::new(),
-            dead: Vec::new(),
-            audit: Vec::new(),
-            audit_head: ChainHead::genesis(),
-            commit_seq: 0,
-        }
-    }
-
-    fn depth(&self, to: Address) -> (u64, u64) {
-        self.mail
-            .iter()
-            .filter(|(slot, _)| slot.to == to)
-            .fold((0, 0), |(envelopes, bytes), (_, stored)| (envelopes + 1, bytes + stored.bytes))
-    }
-
-    fn deliver(&mut self, letter: Letter, caps: Caps, internal: bool) -> Result<Accepted, JournalError> {
-        if let Some(first) = self.dedup.get(letter.dedup.as_str()) {
-            return Ok(Accepted { id: first.clone(), duplicate: true });
-        }
-        let tail = self.tails.entry((letter.to, letter.lane)).or_insert(0);
-        let envelope = Envelope {
-            id: letter.id.clone(),
-            to: letter.to,
-            lane: letter.lane,
-            seq: *tail + 1,
-            cause: letter.cause,
-            at: letter.at,
-            attempts: 0,
-            visible_at: letter.at,
-            body: letter.body,
-        };
-        let bytes = size_of(&envelope)?;
-        let (envelopes, held) = self.depth(letter.to);
-        if !caps.admits(envelopes + 1, held + bytes, internal) {
-            return Err(JournalError::Full { to: letter.to, retry_after_ms: RETRY_AFTER_MS });
-        }
-        self.tails.insert((letter.to, letter.lane), envelope.seq);
-        self.dedup.insert(letter.dedup.into(), letter.id.clone());
-        self.mail.insert(Slot::of(&envelope), Arc::new(Stored { envelope, bytes }));
-        Ok(Accepted { id: letter.id, duplicate: false })
-    }
-
-    fn write_incident(&mut self, write: IncidentWrite) -> Result<Change, JournalError> {
-        let IncidentWrite { next, expected_revision } = write;
-        let found = self.incidents.get(&next.id);
-        let conflict =
-            |expected, found| JournalError::Conflict { incident: next.id.clone(), expected, found };
-        match (expected_revision, found) {
-            (None, Some(found)) => return Err(conflict(0, found.revision)),
-            (Some(expected), None) => return Err(conflict(expected, 0)),
-            (Some(expected), Some(found)) if expected != found.revision => {
-                return Err(conflict(expected, found.revision));
-            }
-            _ => {}
-        }
-        let change = Change {
-            incident: next.id.clone(),
-            revision: next.revision,
-            phase: next.phase.name(),
-            entered: found.is_none_or(|before| before.phase.name() != next.phase.name()),
-        };
-        self.incidents.insert(next.id.clone(), Arc::new(next));
-        Ok(change)
-    }
-
-    /// Everything in the order in which it may depend on each other: room is made before it is filled.
-    fn apply(&mut self, batch: Batch, caps: Caps) -> Result<(Vec<Accepted>, Vec<Change>), JournalError> {
-        let changes = batch
-            .incidents
-            .into_iter()
-            .map(|write| self.write_incident(write))
-            .collect::<Result<Vec<_>, _>>()?;
-        for slot in batch.consumed {
-            self.mail.remove(&slot);
-        }
-        for (slot, dead) in batch.dead {
-            self.mail.remove(&slot);
-            self.dead.push(dead);
-        }
-        for retry in batch.retries {
-            if let Some(stored) = self.mail.get_mut(&retry.slot) {
-                let stored = Arc::make_mut(stored);
-                stored.envelope.attempts = retry.attempts;
-                stored.envelope.visible_at = retry.visible_at;
-                stored.bytes = size_of(&stored.envelope)?;
-            }
-        }
-        for document in batch.documents {
-            let key = (document.table, document.key);
-            match document.value {
-                Some(value) => self.documents.insert(key, value.into()),
-                None => self.documents.remove(&key),
-            };
-        }
-        for fired in batch.fired {
-            // A timer set anew since it came due is another one and stays.
-            let key = (fired.incident, fired.kind);
-            if self.timers.get(&key) == Some(&fired.due) {
-                self.timers.remove(&key);
-            }
-        }
-        for (incident, change) in batch.timers {
-            match change {
-                TimerChange::Set { kind, due } => self.timers.insert((incident, kind), due),
-                TimerChange::Cancel { kind } => self.timers.remove(&(incident, kind)),
-            };
-        }
-        for effect in batch.effects {
-            self.effects.insert(effect.id.clone(), Arc::new(effect));
-        }
-        for record in batch.audit {
-            let (chained, head) = self.audit_head.append(record);
-            self.audit.push(Arc::new(chained));
-            self.audit_head = head;
-        }
-        let accepted = batch
-            .letters
-            .into_iter()
-            .map(|letter| self.deliver(letter, caps, true))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok((accepted, changes))
-    }
-}
-
-fn size_of(envelope: &Envelope) -> Result<u64, JournalError> {
-    let bytes = serde_json::to_vec(envelope).map_err(|error| JournalError::Storage(error.to_string()))?;
-    Ok(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Running {
@@ -224,6 +41,8 @@ struct State {
     writes_left: Option<u64>,
     /// The next write is carried out and answered as failed.
     lose_next_answer: bool,
+    sync_ms: u64,
+    sync_slow: bool,
 }
 
 /// Clones are handles on one journal.
@@ -234,6 +53,7 @@ pub struct FakeJournal {
 
 struct Shared {
     caps: Caps,
+    boot: Boot,
     state: Mutex<State>,
     arrivals: [Arc<Notify>; Address::ALL.len()],
     changes: broadcast::Sender<Change>,
@@ -253,21 +73,25 @@ impl FakeJournal {
     }
 
     pub fn with_caps(caps: Caps) -> Self {
-        Self::over(Durable::new(), caps)
+        Self::over(Durable::new(), caps, false)
     }
 
-    fn over(durable: Durable, caps: Caps) -> Self {
+    fn over(durable: Durable, caps: Caps, restored: bool) -> Self {
         let commit_seq = durable.commit_seq;
+        let boot = durable.run.boot(durable.epoch, restored);
         let state = State {
             durable,
             running: Running::Open,
             low_space: false,
             writes_left: None,
             lose_next_answer: false,
+            sync_ms: 0,
+            sync_slow: false,
         };
         Self {
             shared: Arc::new(Shared {
                 caps,
+                boot,
                 state: Mutex::new(state),
                 arrivals: std::array::from_fn(|_| Arc::new(Notify::new())),
                 changes: broadcast::Sender::new(CHANGES_KEPT_MAX),
@@ -280,7 +104,20 @@ impl FakeJournal {
     pub fn crash(&self) -> Self {
         let mut state = lock(&self.shared.state);
         state.running = Running::Stopped;
-        Self::over(state.durable.clone(), self.shared.caps)
+        Self::over(state.durable.clone().opened_again(), self.shared.caps, false)
+    }
+
+    /// Ends this life in order and opens the next.
+    pub fn close(&self) -> Self {
+        lock(&self.shared.state).durable.run.closed = true;
+        self.crash()
+    }
+
+    /// Ends this life; the next is opened on a copy of what was durable, as if it were put back from a backup.
+    pub fn restored(&self) -> Self {
+        let mut state = lock(&self.shared.state);
+        state.running = Running::Stopped;
+        Self::over(state.durable.clone().restored(), self.shared.caps, true)
     }
 
     /// Lets `writes` more writes through, then answers `Stopped`: a crash at an exact place.
@@ -302,6 +139,12 @@ impl FakeJournal {
     /// Whether intake is refused for want of space.
     pub fn set_low_space(&self, low_space: bool) {
         lock(&self.shared.state).low_space = low_space;
+    }
+
+    /// What health tells of the disk's speed.
+    pub fn set_sync(&self, sync_ms: u64, sync_slow: bool) {
+        let mut state = lock(&self.shared.state);
+        (state.sync_ms, state.sync_slow) = (sync_ms, sync_slow);
     }
 
     /// Number of writes carried out in all lives.
@@ -327,10 +170,11 @@ impl FakeJournal {
         look(&lock(&self.shared.state).durable)
     }
 
+    /// Lets `change` judge and write. It must leave everything as it was when it fails.
     fn write<T>(
         &self,
         intake: bool,
-        change: impl FnOnce(&mut Durable, Caps) -> Result<(T, Vec<Change>), JournalError>,
+        change: impl FnOnce(&mut Durable, Caps) -> Result<(T, Vec<Change>, bool), JournalError>,
     ) -> Result<T, JournalError> {
         let (answer, changes, commit_seq, lost) = {
             let mut state = lock(&self.shared.state);
@@ -346,13 +190,11 @@ impl FakeJournal {
                 state.running = Running::Stopped;
                 return Err(JournalError::Stopped);
             }
-            // Whole or not at all: a refused change leaves only the copy behind.
-            let mut next = state.durable.clone();
-            let (answer, changes) = change(&mut next, self.shared.caps)?;
-            next.commit_seq += 1;
-            state.durable = next;
-            state.writes_left = state.writes_left.map(|left| left.saturating_sub(1));
-            let lost = std::mem::take(&mut state.lose_next_answer);
+            let (answer, changes, written) = change(&mut state.durable, self.shared.caps)?;
+            let lost = written && std::mem::take(&mut state.lose_next_answer);
+            if written {
+                state.writes_left = state.writes_left.map(|left| left.saturating_sub(1));
+            }
             if lost {
                 state.running = Running::Poisoned;
             }
@@ -393,22 +235,20 @@ impl Journal for FakeJournal {
     async fn enqueue(&self, letters: Vec<Letter>) -> Result<Vec<Accepted>, JournalError> {
         let recipients: Vec<Address> = letters.iter().map(|letter| letter.to).collect();
         let accepted = self.write(true, |durable, caps| {
-            let accepted = letters
-                .into_iter()
-                .map(|letter| durable.deliver(letter, caps, false))
-                .collect::<Result<Vec<_>, _>>()?;
-            Ok((accepted, Vec::new()))
+            let judged = durable.judge_intake(letters, caps)?;
+            Ok(durable.apply(Batch::default(), judged))
         })?;
         self.wake(&recipients);
         Ok(accepted)
     }
 
-    async fn commit(&self, batch: Batch) -> Result<Committed, JournalError> {
+    async fn commit(&self, mut batch: Batch) -> Result<Committed, JournalError> {
         let recipients: Vec<Address> = batch.letters.iter().map(|letter| letter.to).collect();
         let committed = self.write(false, |durable, caps| {
-            let (accepted, changes) = durable.apply(batch, caps)?;
-            let (commit_seq, audit_head) = (durable.commit_seq + 1, durable.audit_head.clone());
-            Ok((Committed { commit_seq, audit_head, accepted }, changes))
+            let judged = durable.judge(&mut batch, caps)?;
+            let (accepted, changes, written) = durable.apply(batch, judged);
+            let (commit_seq, audit_head) = (durable.commit_seq, durable.audit_head.clone());
+            Ok((Committed { commit_seq, audit_head, accepted }, changes, written))
         })?;
         self.wake(&recipients);
         Ok(committed)
@@ -457,41 +297,76 @@ impl Journal for FakeJournal {
     }
 
     fn timers_due(&self, now: TimestampMs, limit: usize) -> Result<Vec<DueTimer>, JournalError> {
-        let mut due: Vec<DueTimer> = self.read(|durable| {
-            let overdue = durable.timers.iter().filter(|(_, due)| **due <= now);
-            overdue
-                .map(|((incident, kind), due)| DueTimer {
-                    incident: incident.clone(),
-                    kind: *kind,
-                    due: *due,
-                })
-                .collect()
-        });
-        due.sort_by(|a, b| (a.due, &a.incident, a.kind).cmp(&(b.due, &b.incident, b.kind)));
-        due.truncate(limit);
-        Ok(due)
+        Ok(self.read(|durable| {
+            let overdue = durable.due.iter().take_while(|(due, ..)| *due <= now).take(limit);
+            let timer = |(due, incident, kind): &(TimestampMs, IncidentId, _)| DueTimer {
+                incident: incident.clone(),
+                kind: *kind,
+                due: *due,
+            };
+            overdue.map(timer).collect()
+        }))
     }
 
     fn next_timer(&self) -> Result<Option<TimestampMs>, JournalError> {
-        Ok(self.read(|durable| durable.timers.values().min().copied()))
+        Ok(self.read(|durable| durable.due.first().map(|(due, ..)| *due)))
     }
 
     fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, JournalError> {
-        Ok(self.read(|durable| durable.dead.iter().take(limit).cloned().collect()))
+        Ok(self.read(|durable| durable.dead.values().take(limit).map(|dead| dead.as_ref().clone()).collect()))
     }
 
     fn audit(&self, from_seq: u64, limit: usize) -> Result<Vec<ChainedRecord>, JournalError> {
+        Ok(self.read(|durable| page(&durable.audit, from_seq, limit)))
+    }
+
+    fn audit_of(
+        &self,
+        incident: &IncidentId,
+        from_seq: u64,
+        limit: usize,
+    ) -> Result<Vec<ChainedRecord>, JournalError> {
         Ok(self.read(|durable| {
-            let found = durable.audit.iter().filter(|record| record.seq >= from_seq).take(limit);
-            found.map(|record| record.as_ref().clone()).collect()
+            durable.audit_of.get(incident).map(|records| page(records, from_seq, limit)).unwrap_or_default()
         }))
+    }
+
+    fn decided(
+        &self,
+        incident: &IncidentId,
+        from_commit: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Decided)>, JournalError> {
+        let (first, last) = ((incident.clone(), from_commit), (incident.clone(), u64::MAX));
+        Ok(self.read(|durable| {
+            let rows = durable.decided.range(first..=last).take(limit);
+            rows.map(|((_, commit_seq), decided)| (*commit_seq, decided.as_ref().clone())).collect()
+        }))
+    }
+
+    fn boot(&self) -> Boot {
+        self.shared.boot.clone()
+    }
+
+    async fn mark(&self, slot: Option<Slot>) -> Result<(), JournalError> {
+        self.write(false, |durable, _| {
+            durable.run.marked = slot;
+            Ok(((), Vec::new(), true))
+        })
+    }
+
+    async fn settled(&self) -> Result<(), JournalError> {
+        self.write(false, |durable, _| {
+            durable.run.settle();
+            Ok(((), Vec::new(), true))
+        })
     }
 
     fn health(&self) -> JournalHealth {
         let state = lock(&self.shared.state);
         let mailboxes = Address::ALL.map(|to| {
-            let (envelopes, bytes) = state.durable.depth(to);
-            MailboxDepth { to, envelopes, bytes }
+            let load = state.durable.loads.get(&to).copied().unwrap_or_default();
+            MailboxDepth { to, envelopes: load.envelopes, bytes: load.bytes }
         });
         JournalHealth {
             writable: state.running == Running::Open,
@@ -500,12 +375,23 @@ impl Journal for FakeJournal {
             audit_head: state.durable.audit_head.clone(),
             mailboxes: mailboxes.to_vec(),
             dead_letters: u64::try_from(state.durable.dead.len()).unwrap_or(u64::MAX),
+            incidents: state.durable.phases.clone(),
+            latest_at: state.durable.latest_at,
+            sync_ms: state.sync_ms,
+            sync_slow: state.sync_slow,
+            open_effects: state.durable.effects_open,
         }
     }
 
     fn changes(&self) -> broadcast::Receiver<Change> {
         self.shared.changes.subscribe()
     }
+}
+
+/// Records in order of `seq`, from `from_seq` on.
+fn page(records: &[Arc<ChainedRecord>], from_seq: u64, limit: usize) -> Vec<ChainedRecord> {
+    let first = records.partition_point(|record| record.seq < from_seq);
+    records.iter().skip(first).take(limit).map(|record| record.as_ref().clone()).collect()
 }
 
 #[cfg(test)]
@@ -523,7 +409,13 @@ mod tests {
             FakeJournal::with_caps(Caps { envelopes_max, ..Caps::default() })
         }
         async fn reopen(&self, journal: FakeJournal) -> FakeJournal {
+            journal.close()
+        }
+        async fn crash(&self, journal: FakeJournal) -> FakeJournal {
             journal.crash()
+        }
+        async fn restore(&self, journal: FakeJournal) -> FakeJournal {
+            journal.restored()
         }
     }
 

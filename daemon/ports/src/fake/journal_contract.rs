@@ -8,6 +8,9 @@
     reason = "these are tests that other crates' tests call: they fail by panicking"
 )]
 
+mod openings;
+mod records;
+
 use crate::journal::{
     Batch, DeadLetter, DocumentWrite, DueTimer, EffectRecord, EffectState, IncidentFilter, IncidentWrite,
     Journal, JournalError, Retry, Slot, Table,
@@ -15,9 +18,14 @@ use crate::journal::{
 use async_trait::async_trait;
 use medic_core::audit::{AuditRecord, ChainVerifier};
 use medic_core::effect::{TimerChange, TimerKind};
+use medic_core::event::EventKind;
 use medic_core::mail::{Address, Body, Causation, Envelope, Lane, Letter, Opening};
 use medic_core::phase::Resolution;
-use medic_core::{AlertBatch, EffectId, EnvelopeId, Incident, IncidentId, Phase, PhaseName, TimestampMs};
+use medic_core::replay::{Decided, Decision, Outcome};
+use medic_core::{
+    AlertBatch, Digest, EffectId, EnvelopeId, Event, Incident, IncidentId, Phase, PhaseName, TimestampMs,
+};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -30,6 +38,10 @@ pub trait JournalMaker: Send + Sync {
     async fn make(&self, envelopes_max: u64) -> Self::Journal;
     /// The journal that was made last, closed and opened again.
     async fn reopen(&self, journal: Self::Journal) -> Self::Journal;
+    /// The journal that was made last, ended by a kill and opened again.
+    async fn crash(&self, journal: Self::Journal) -> Self::Journal;
+    /// A copy of the journal that was made last, put back and opened for the first time.
+    async fn restore(&self, journal: Self::Journal) -> Self::Journal;
 }
 
 /// Runs every check, each on a journal of its own.
@@ -52,7 +64,11 @@ pub async fn all<M: JournalMaker>(maker: &M) {
     timers_come_due_in_order_and_are_replaced_by_kind(&maker.make(ROOMY).await).await;
     timer_set_anew_survives_the_firing_of_the_old_one(&maker.make(ROOMY).await).await;
     documents_are_kept_by_table_and_key(&maker.make(ROOMY).await).await;
-    effect_records_are_replaced_whole(&maker.make(ROOMY).await).await;
+    a_dedup_key_is_known_in_its_own_mailbox_alone(&maker.make(ROOMY).await).await;
+    what_is_gone_is_handled_no_second_time(&maker.make(ROOMY).await).await;
+    an_approval_finds_room_where_nothing_else_does(&maker.make(20).await).await;
+    records::all(maker, ROOMY).await;
+    openings::all(maker, ROOMY).await;
     audit_records_form_one_verifiable_chain(&maker.make(ROOMY).await).await;
     arrival_is_told_to_the_recipient_alone_and_kept(&maker.make(ROOMY).await).await;
     changes_tell_which_revision_entered_a_phase(&maker.make(ROOMY).await).await;
@@ -95,6 +111,28 @@ fn record(subject: &str) -> AuditRecord {
         subject: subject.to_owned(),
         rule: None,
         detail: serde_json::json!({ "b": 1, "a": [true, null, "text"] }),
+    }
+}
+
+/// The decision that brought `incident` to `revision`.
+pub fn decided(incident: &str, revision: u64) -> Decided {
+    let decision = Decision {
+        incident: IncidentId::from(incident),
+        envelope: EnvelopeId::new(format!("{incident}-{revision}")),
+        cause: Causation::Timer,
+        opens: None,
+        event: Event { at: TimestampMs(1_000), kind: EventKind::AlertsRepeated { fingerprints: Vec::new() } },
+        policy: Digest::of_bytes(b"policy"),
+        outcome: Outcome::Advanced {
+            revision,
+            effects: Digest::of_bytes(b"effects"),
+            records: Digest::of_bytes(b"records"),
+        },
+    };
+    Decided {
+        decisions: vec![decision],
+        state: Digest::of_bytes(&revision.to_be_bytes()),
+        phase: PhaseName::GatheringInfo,
     }
 }
 
@@ -215,6 +253,8 @@ fn full_batch(write: IncidentWrite, consumed: Slot) -> Batch {
         effects: vec![effect(0, EffectState::Intent)],
         retries: Vec::new(),
         dead: Vec::new(),
+        unburied: Vec::new(),
+        decided: vec![decided("i1", 1)],
         audit: vec![record("one"), record("two")],
     }
 }
@@ -239,6 +279,7 @@ async fn revision_conflict_writes_nothing<J: Journal>(journal: &J) {
     assert_eq!(journal.incident(&IncidentId::from("known")).unwrap().unwrap().revision, 1);
     assert_eq!(journal.document(Table::Group, "group"), Ok(None));
     assert_eq!(journal.next_timer(), Ok(None));
+    assert_eq!(journal.decided(&IncidentId::from("i1"), 0, 9), Ok(Vec::new()));
     assert_eq!(journal.effect(&effect(0, EffectState::Intent).id), Ok(None));
     assert_eq!(journal.health().audit_head, before.audit_head);
     // The letter of the refused batches left no dedup key behind either.
@@ -287,6 +328,8 @@ async fn batch_survives_reopening_whole<M: JournalMaker>(maker: &M, journal: M::
     assert_eq!(journal.document(Table::Group, "group"), Ok(Some(b"row".to_vec())));
     assert_eq!(journal.next_timer(), Ok(Some(TimestampMs(9_000))));
     assert_eq!(journal.effect(&effect(0, EffectState::Intent).id), Ok(Some(effect(0, EffectState::Intent))));
+    let kept = vec![(committed.commit_seq, decided("i1", 1))];
+    assert_eq!(journal.decided(&IncidentId::from("i1"), 0, 9), Ok(kept));
     assert_eq!(journal.audit(1, 10), Ok(audit));
     let health = journal.health();
     assert!(health.writable);
@@ -462,17 +505,63 @@ async fn documents_are_kept_by_table_and_key<J: Journal>(journal: &J) {
     );
 }
 
-async fn effect_records_are_replaced_whole<J: Journal>(journal: &J) {
-    for state in [EffectState::Intent, EffectState::Started, EffectState::Done] {
-        let effects = vec![effect(0, state), effect(1, EffectState::Intent)];
-        journal.commit(Batch { effects, ..Batch::default() }).await.unwrap();
-        assert_eq!(journal.effect(&effect(0, state).id), Ok(Some(effect(0, state))));
+async fn a_dedup_key_is_known_in_its_own_mailbox_alone<J: Journal>(journal: &J) {
+    let first = letter("a", Address::Monitor, Lane::Normal);
+    let elsewhere = Letter { to: Address::Notifier, ..first.clone() };
+    let other_lane = Letter { lane: Lane::Control, ..first.clone() };
+    let accepted = journal.enqueue(vec![first, elsewhere, other_lane]).await.unwrap();
+    let duplicates: Vec<bool> = accepted.iter().map(|accepted| accepted.duplicate).collect();
+    assert_eq!(duplicates, [false, false, true], "the lane does not matter, the mailbox does");
+    assert_eq!((depth(journal, Address::Monitor), depth(journal, Address::Notifier)), (1, 1));
+}
+
+async fn what_is_gone_is_handled_no_second_time<J: Journal>(journal: &J) {
+    let letters = ["a", "b"].map(|name| letter(name, Address::Monitor, Lane::Normal));
+    journal.enqueue(letters.to_vec()).await.unwrap();
+    let mail = lane(journal, Address::Monitor, Lane::Normal);
+    let [a, b] = [0, 1].map(|n| Slot::of(mail.get(n).unwrap()));
+    journal.commit(Batch { consumed: vec![a], ..Batch::default() }).await.unwrap();
+    let retry = Retry { slot: a, attempts: 1, visible_at: TimestampMs(7) };
+    let burial =
+        DeadLetter { envelope: mail.first().unwrap().clone(), error: String::new(), at: TimestampMs(7) };
+    let place = burial.place();
+    let attempts = [
+        Batch { consumed: vec![b, a], ..Batch::default() },
+        Batch { retries: vec![retry], ..Batch::default() },
+        Batch { dead: vec![(a, burial)], ..Batch::default() },
+        Batch { unburied: vec![place], ..Batch::default() },
+        Batch {
+            consumed: vec![b],
+            retries: vec![Retry { slot: b, attempts: 1, visible_at: TimestampMs(7) }],
+            ..Batch::default()
+        },
+    ];
+    for attempt in attempts {
+        let batch = Batch { audit: vec![record("again")], ..attempt };
+        let refused = journal.commit(batch).await.unwrap_err();
+        assert!(matches!(refused, JournalError::Conflict { .. }), "{refused}");
+        assert!(refused.to_string().contains("mailbox:monitor/normal/"), "{refused}");
     }
-    assert_eq!(
-        journal.effect(&effect(1, EffectState::Intent).id).unwrap().unwrap().state,
-        EffectState::Intent
-    );
-    assert_eq!(journal.effect(&effect(2, EffectState::Intent).id), Ok(None));
+    assert_eq!(names(&lane(journal, Address::Monitor, Lane::Normal)), ["b"]);
+    let health = journal.health();
+    assert_eq!((health.audit_head.seq, health.dead_letters), (0, 0));
+}
+
+async fn an_approval_finds_room_where_nothing_else_does<J: Journal>(journal: &J) {
+    let normal = |name: &str| letter(name, Address::Supervisor, Lane::Normal);
+    let mut taken = (0, 0);
+    while journal.enqueue(vec![normal(&format!("outside {}", taken.0))]).await.is_ok() {
+        taken.0 += 1;
+    }
+    let inside = |name: String| Batch { letters: vec![normal(&name)], ..Batch::default() };
+    while journal.commit(inside(format!("inside {}", taken.1))).await.is_ok() {
+        taken.1 += 1;
+    }
+    assert_eq!(taken, (16, 3), "of 20 places");
+    let approval = letter("approval", Address::Supervisor, Lane::Approval);
+    journal.enqueue(vec![approval]).await.unwrap();
+    let late = journal.enqueue(vec![letter("late", Address::Supervisor, Lane::Approval)]).await;
+    assert!(matches!(late, Err(JournalError::Full { .. })), "{late:?}");
 }
 
 async fn audit_records_form_one_verifiable_chain<J: Journal>(journal: &J) {
