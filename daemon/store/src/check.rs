@@ -1,17 +1,18 @@
 //! The whole store looked through, offline. Lists every fault it finds; changes nothing.
 
-use crate::committer::is_open;
 use crate::engine::{END, Engine, Family};
 use crate::error::OpenError;
 use crate::inspect::{Inspection, lane_fault};
 use crate::keys::{self, LANES};
 use crate::open::{database_dir, lock_dir};
-use crate::records::{DedupRow, IncidentHead, Record, StoredEnvelope, TimerDue};
+use crate::records::{DedupRow, IncidentHead, Record, StoreHead, StoredEnvelope, TimerDue};
 use crate::witness::Witness;
 use medic_core::Incident;
 use medic_core::audit::{ChainHead, ChainedRecord};
 use medic_core::mail::Address;
+use medic_core::replay::Decided;
 use medic_ports::JournalError;
+use medic_ports::boot::Run;
 use medic_ports::journal::{DeadLetter, DueTimer, EffectRecord};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ pub struct Fault {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CheckReport {
     pub schema_version: u32,
+    /// Names the history; empty when an older build wrote it last.
+    pub store_id: String,
     pub boot_epoch: u64,
     pub commit_seq: u64,
     pub audit_head: ChainHead,
@@ -112,6 +115,13 @@ pub fn check(dir: &Path) -> Result<CheckReport, OpenError> {
         }
     }
     faults.records();
+    if inspection.head_counts()? {
+        faults.counts(&head);
+        faults.note(match inspection.row::<Run>(Family::Meta, keys::RUN)? {
+            Some(_) => Ok(()),
+            None => Err(inspection.inconsistent("its run row is missing".to_owned())),
+        });
+    }
     let mut rows = BTreeMap::new();
     for family in Family::ALL {
         rows.insert(family.name(), inspection.count(family)?);
@@ -121,6 +131,7 @@ pub fn check(dir: &Path) -> Result<CheckReport, OpenError> {
     }
     Ok(CheckReport {
         schema_version: format.schema_version,
+        store_id: format.store_id,
         boot_epoch: format.boot_epoch,
         commit_seq: head.commit_seq,
         audit_head: head.audit,
@@ -152,7 +163,9 @@ impl Faults<'_> {
     fn records(&mut self) {
         self.each::<StoredEnvelope>(Family::Inbox, |_, _, _| None);
         self.each::<DedupRow>(Family::Dedup, |_, _, _| None);
-        self.each::<DeadLetter>(Family::Dead, |_, _, _| None);
+        self.each::<DeadLetter>(Family::Dead, |_, key, letter| {
+            (key != keys::dead(letter.place())).then(|| "a dead letter lies in another's place".to_owned())
+        });
         self.each::<ChainedRecord>(Family::Audit, |_, _, _| None);
         self.each::<Incident>(Family::Incidents, |engine, key, incident| {
             let head = found::<IncidentHead>(engine, Family::IncidentHeads, key);
@@ -180,7 +193,7 @@ impl Faults<'_> {
             (!agrees).then(|| format!("a timer of incident {} is not indexed as it stands", timer.incident))
         });
         self.each::<EffectRecord>(Family::Effects, |engine, key, effect| {
-            let agrees = has(engine, Family::EffectsOpen, key) == is_open(effect.state);
+            let agrees = has(engine, Family::EffectsOpen, key) == effect.state.is_open();
             (!agrees).then(|| {
                 format!("effect {} is {:?}, the index of open ones says otherwise", effect.id, effect.state)
             })
@@ -188,9 +201,46 @@ impl Faults<'_> {
         self.each_key(Family::EffectsOpen, |engine, key| {
             (!has(engine, Family::Effects, key)).then(|| "an open effect has no record".to_owned())
         });
+        self.each::<Decided>(Family::Decided, |_, key, decided| {
+            let incident = keys::numbered_parts(key).map(|(incident, _)| incident);
+            let agrees = decided.decisions.first().map(|decision| &decision.incident) == incident.as_ref();
+            (!agrees).then(|| "a row of decisions lies under another incident".to_owned())
+        });
+        self.each_key(Family::AuditIx, |engine, key| {
+            let Some((incident, seq)) = keys::numbered_parts(key) else {
+                return Some("a key of the audit index is malformed".to_owned());
+            };
+            let record = found::<ChainedRecord>(engine, Family::Audit, &seq.to_be_bytes());
+            let agrees = record.is_some_and(|record| record.record.incident == Some(incident));
+            (!agrees).then(|| format!("audit record {seq} is listed under an incident that is not its own"))
+        });
         let (timers, index) = (self.keys(Family::Timers), self.keys(Family::TimerIx));
         if timers != index {
             self.add("STORE_INCONSISTENT", format!("there are {timers} timers and {index} index rows"));
+        }
+    }
+
+    /// What the head counts, counted again; and the records of incidents, which must all be listed.
+    fn counts(&mut self, head: &StoreHead) {
+        let mut counted = StoreHead::genesis();
+        self.each::<IncidentHead>(Family::IncidentHeads, |_, _, incident| {
+            counted.count_phase(None, Some(incident.phase));
+            None
+        });
+        counted.effects_open = self.keys(Family::EffectsOpen);
+        self.each::<ChainedRecord>(Family::Audit, |engine, _, chained| {
+            counted.latest_at = counted.latest_at.max(chained.record.at);
+            // Of an incident that was retired nothing is listed but that.
+            let incident = chained.record.incident.as_ref()?;
+            let unlisted = has(engine, Family::Incidents, &keys::incident(incident))
+                && !has(engine, Family::AuditIx, &keys::numbered(incident, chained.seq));
+            unlisted.then(|| format!("audit record {} is not listed under its incident", chained.seq))
+        });
+        let told = (&head.incidents, head.effects_open, head.latest_at);
+        let found = (&counted.incidents, counted.effects_open, counted.latest_at);
+        // A letter that is gone by now may have been later than any record.
+        if (told.0, told.1) != (found.0, found.1) || told.2 < found.2 {
+            self.add("STORE_INCONSISTENT", format!("the head counts {told:?}, there are {found:?}"));
         }
     }
 
@@ -203,7 +253,11 @@ impl Faults<'_> {
         keys
     }
 
-    fn each<T: Record>(&mut self, family: Family, judge: impl Fn(&Engine, &[u8], &T) -> Option<String>) {
+    fn each<T: Record>(
+        &mut self,
+        family: Family,
+        mut judge: impl FnMut(&Engine, &[u8], &T) -> Option<String>,
+    ) {
         self.visit(family, |engine, key, value| match T::decode(value) {
             Ok(record) => judge(engine, key, &record).map(|detail| ("STORE_INCONSISTENT", detail)),
             Err(error) => Some((error.code(), error.to_string())),

@@ -3,27 +3,34 @@
 //! Takes what waits, merges it into one synced batch, and answers after the sync. Each operation is judged against the
 //! database *and* what earlier operations of the same group are about to write, so that a group reads as if its
 //! operations had come one by one; one that is refused leaves no trace and the others go on. The first failed write ends
-//! it: every later operation is answered with that failure. `judge` says whether an operation may be, `stage` turns one
-//! that may into rows.
+//! it: every later operation is answered with that failure. Only a full disk is waited for: the same rows are tried again
+//! until there is room, and nobody is answered before they are in. `judge` says whether an operation may be, `stage` turns
+//! one that may into rows, `retire` deletes what retention lets go.
 
 mod judge;
+mod retire;
 mod stage;
 
-pub(crate) use stage::is_open;
+pub(crate) use retire::{Expiry, Retirement, Slice};
 
-use crate::engine::{Engine, Family, Staging};
+use crate::engine::{Engine, Family, Staging, Unwritten};
+use crate::keeper::{Ending, Space};
 use crate::keys;
-use crate::mailboxes::{Mailboxes, Origin};
+use crate::mailboxes::Mailboxes;
 use crate::prepare::{PreparedBatch, PreparedLetter};
 use crate::records::{IncidentHead, LaneSpan, Record as _, StoreHead};
 use crate::shared::Shared;
 use medic_core::mail::{Address, Lane};
 use medic_core::{EnvelopeId, IncidentId, TimestampMs};
 use medic_ports::JournalError;
-use medic_ports::journal::{Accepted, Change, Committed, EffectState};
+use medic_ports::boot::Run;
+use medic_ports::journal::{Accepted, Change, Committed, DeadPlace, EffectState, Origin, Slot};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -31,6 +38,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 const GROUP_OPERATIONS_MAX: usize = 512;
 /// Bytes in one batch, reached rather than kept: an operation alone may be larger.
 const GROUP_BYTES_MAX: usize = 1 << 20;
+
+/// Between two tries of a write that waits for room.
+const FULL_RETRY: Duration = Duration::from_millis(250);
+/// An engine that still refuses this long after there was room will not go on by itself. 2 min: it was seen to take 2 to 8 s.
+const RESUME_MS_MAX: u64 = 120_000;
 
 pub(crate) struct Asked<T> {
     pub reply: oneshot::Sender<Result<T, JournalError>>,
@@ -54,8 +66,24 @@ pub(crate) enum Operation {
         batch: Box<PreparedBatch>,
         asked: Asked<Committed>,
     },
+    /// A word on the present run.
+    Note {
+        note: Note,
+        asked: Asked<()>,
+    },
+    /// A slice of retention: a batch of its own, judged against the database alone.
+    Sweep {
+        slice: Slice,
+        /// Rows that were deleted; a slice that is out of date deletes none.
+        reply: SyncSender<Result<u64, JournalError>>,
+    },
     /// Everything sent before is still written.
     Stop,
+}
+
+pub(crate) enum Note {
+    Mark(Option<Slot>),
+    Settled,
 }
 
 impl Operation {
@@ -63,7 +91,7 @@ impl Operation {
         match self {
             Self::Enqueue { letters, .. } => letters.iter().map(PreparedLetter::size_bytes).sum(),
             Self::Commit { batch, .. } => batch.size_bytes,
-            Self::Stop => 0,
+            Self::Note { .. } | Self::Sweep { .. } | Self::Stop => 0,
         }
     }
 }
@@ -71,6 +99,7 @@ impl Operation {
 enum Answer {
     Enqueued(Asked<Vec<Accepted>>, Result<Vec<Accepted>, JournalError>),
     Committed(Asked<Committed>, Result<Committed, JournalError>),
+    Noted(Asked<()>, Result<(), JournalError>),
 }
 
 impl Answer {
@@ -78,6 +107,7 @@ impl Answer {
         match self {
             Self::Enqueued(asked, result) => asked.answer(result),
             Self::Committed(asked, result) => asked.answer(result),
+            Self::Noted(asked, result) => asked.answer(result),
         }
     }
 
@@ -86,6 +116,7 @@ impl Answer {
         match self {
             Self::Enqueued(asked, _) => asked.answer(Err(failure.clone())),
             Self::Committed(asked, _) => asked.answer(Err(failure.clone())),
+            Self::Noted(asked, _) => asked.answer(Err(failure.clone())),
         }
     }
 }
@@ -97,6 +128,7 @@ struct Group<'e> {
     heads: HashMap<IncidentId, IncidentHead>,
     timers: HashMap<Vec<u8>, Option<TimestampMs>>,
     effects: HashMap<Vec<u8>, EffectState>,
+    unburied: BTreeSet<DeadPlace>,
     lanes: BTreeSet<(Address, Lane)>,
     arrived: BTreeSet<Address>,
     changes: Vec<Change>,
@@ -114,6 +146,7 @@ impl<'e> Group<'e> {
             heads: HashMap::new(),
             timers: HashMap::new(),
             effects: HashMap::new(),
+            unburied: BTreeSet::new(),
             lanes: BTreeSet::new(),
             arrived: BTreeSet::new(),
             changes: Vec::new(),
@@ -130,6 +163,9 @@ pub(crate) struct Committer {
     pub mailboxes: Mailboxes,
     pub head: StoreHead,
     pub next_timer: Option<TimestampMs>,
+    pub run: Run,
+    pub space: Arc<Space>,
+    pub ending: Arc<Ending>,
 }
 
 /// A panic of the committer is a failed store, not a quiet one.
@@ -149,21 +185,45 @@ impl Committer {
         let mut open = true;
         while open {
             let Some(first) = intake.blocking_recv() else { break };
-            let mut size_bytes = first.size_bytes();
-            let mut operations = vec![first];
+            let (mut size_bytes, mut operations) = (0, Vec::new());
+            let mut next = Some(first);
             // Only what waits already: no delay is added to make a group larger.
-            while operations.len() < GROUP_OPERATIONS_MAX
-                && size_bytes < GROUP_BYTES_MAX
-                && let Ok(operation) = intake.try_recv()
-            {
+            while let Some(operation) = next.take() {
+                if let Operation::Sweep { slice, reply } = operation {
+                    self.perform(std::mem::take(&mut operations));
+                    let result = self.sweep(slice);
+                    // Whoever asked may be gone; what was deleted stays deleted.
+                    let _ = reply.send(result);
+                    break;
+                }
                 size_bytes += operation.size_bytes();
                 operations.push(operation);
+                if operations.len() < GROUP_OPERATIONS_MAX && size_bytes < GROUP_BYTES_MAX {
+                    next = intake.try_recv().ok();
+                }
             }
             open = !operations.iter().any(|operation| matches!(operation, Operation::Stop));
             self.perform(operations);
         }
         // What comes after the stop is dropped: its sender sees that the store has ended.
         intake.close();
+        self.close();
+    }
+
+    /// The last write of an orderly end: the next opening need not wonder what happened.
+    fn close(&mut self) {
+        if self.shared.failure().is_some() {
+            return;
+        }
+        self.run.closed = true;
+        let written = self.run.encode().map_err(JournalError::from).and_then(|row| {
+            let mut staging = self.engine.stage();
+            staging.put(Family::Meta, keys::RUN, &row)?;
+            staging.write()
+        });
+        if let Err(error) = written {
+            tracing::warn!(%error, "the orderly end is not noted: the next start counts it as unclean");
+        }
     }
 
     fn perform(&mut self, operations: Vec<Operation>) {
@@ -185,7 +245,13 @@ impl Committer {
                     failure = failure.or_else(|| fatal(&result));
                     answers.push(Answer::Committed(asked, result));
                 }
-                Operation::Stop => break,
+                Operation::Note { note, asked } => {
+                    let result = skip.map_or_else(|| self.note(&mut group, note), Err);
+                    failure = failure.or_else(|| fatal(&result));
+                    answers.push(Answer::Noted(asked, result));
+                }
+                // A sweep never comes here: it is a batch of its own.
+                Operation::Sweep { .. } | Operation::Stop => break,
             }
         }
         let outcome = match failure {
@@ -195,14 +261,63 @@ impl Committer {
         match outcome {
             Ok(()) => answers.into_iter().for_each(Answer::give),
             Err(failure) => {
-                self.shared.fail(&match &failure {
-                    JournalError::Storage(reason) => reason.clone(),
-                    other => other.to_string(),
-                });
-                let failure = self.shared.failure().unwrap_or(failure);
+                let failure = self.fail(failure);
                 answers.into_iter().for_each(|answer| answer.give_failure(&failure));
             }
         }
+    }
+
+    /// Ends all writing; what everybody is told from now on.
+    fn fail(&self, failure: JournalError) -> JournalError {
+        self.shared.fail(&match &failure {
+            JournalError::Storage(reason) => reason.clone(),
+            other => other.to_string(),
+        });
+        self.shared.failure().unwrap_or(failure)
+    }
+
+    fn note(&mut self, group: &mut Group<'_>, note: Note) -> Result<(), JournalError> {
+        match note {
+            Note::Mark(slot) => self.run.marked = slot,
+            Note::Settled => self.run.settle(),
+        }
+        group.staging.put(Family::Meta, keys::RUN, &self.run.encode()?)
+    }
+
+    /// Returns once the rows are on disk. A full disk is waited for: the outcome of a refused write is unknown until its
+    /// rows were written again, so nobody is answered and nothing else is written before.
+    fn sync(&self, staging: Staging<'_>) -> Result<(), JournalError> {
+        self.shared.pace.begin();
+        let mut waiting = staging;
+        let mut room_since = None;
+        let result = loop {
+            match waiting.try_write() {
+                Ok(()) => break Ok(()),
+                Err(Unwritten::Full { again, reason }) => {
+                    if !self.shared.disk_full.swap(true, Ordering::SeqCst) {
+                        tracing::error!(reason, "the disk is full: writes wait for room");
+                    }
+                    self.space.look(&self.shared);
+                    let now_ms = self.shared.pace.now_ms();
+                    let since_ms = *room_since.get_or_insert(now_ms);
+                    if !self.space.has_room() {
+                        room_since = None;
+                    } else if now_ms.saturating_sub(since_ms) > RESUME_MS_MAX {
+                        break Err(JournalError::Storage(format!("there is room, and still: {reason}")));
+                    }
+                    if !self.ending.wait(FULL_RETRY) {
+                        break Err(JournalError::Storage(format!("closed while waiting for room: {reason}")));
+                    }
+                    waiting = again;
+                }
+                Err(error @ Unwritten::Unknown(_)) => break Err(error.into_error()),
+            }
+        };
+        self.shared.pace.end();
+        if self.shared.disk_full.swap(false, Ordering::SeqCst) && result.is_ok() {
+            tracing::warn!("there is room again: writing goes on, nothing was lost");
+        }
+        result
     }
 
     /// Writes the group, then tells the world.
@@ -217,7 +332,7 @@ impl Committer {
             spans.push(((to, lane), span));
         }
         group.staging.put(Family::Meta, keys::HEAD, &self.head.encode()?)?;
-        group.staging.write()?;
+        self.sync(group.staging)?;
         if group.timers_changed {
             self.next_timer = self.earliest_timer(group.earliest_set)?;
         }
@@ -270,7 +385,9 @@ impl Committer {
         let mut leaving = batch.consumed.clone();
         leaving.extend(batch.dead.iter().map(|(slot, ..)| *slot));
         let retried = self.judge_places(&batch, &leaving)?;
+        self.judge_unburied(group, &batch.unburied)?;
         self.judge_revisions(group, &batch.incidents)?;
+        self.judge_effects(group, &batch.effects)?;
         self.judge_rows(group, &batch)?;
         let fates = self.judge_letters(group, Origin::Inside, &batch.letters, &leaving)?;
         let rows_before = group.staging.len();

@@ -29,10 +29,12 @@ pub(crate) enum Family {
     Dedup,
     Dead,
     Audit,
+    AuditIx,
+    Decided,
 }
 
 impl Family {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Meta,
         Self::Inbox,
         Self::Incidents,
@@ -46,6 +48,8 @@ impl Family {
         Self::Dedup,
         Self::Dead,
         Self::Audit,
+        Self::AuditIx,
+        Self::Decided,
     ];
 
     pub fn name(self) -> &'static str {
@@ -63,7 +67,14 @@ impl Family {
             Self::Dedup => "dedup",
             Self::Dead => "dead",
             Self::Audit => "audit",
+            Self::AuditIx => "audit_ix",
+            Self::Decided => "decided",
         }
+    }
+
+    /// Each letter, effect and timer is looked for before it is written, and is seldom there.
+    fn is_asked_for_the_unknown(self) -> bool {
+        matches!(self, Self::Dedup | Self::Effects | Self::TimerIx | Self::IncidentHeads)
     }
 
     /// Rows that are written and soon deleted: compacted early, so that scans do not wade through tombstones.
@@ -72,6 +83,8 @@ impl Family {
     }
 }
 
+/// Share of a memtable given to a filter of its keys, where most of what is asked for is not there.
+const MEMTABLE_FILTER_RATIO: f64 = 0.05;
 /// The log is cut when it reaches this, which bounds replay at start: some 0.8 s per 150 MB.
 const WAL_BYTES_MAX: u64 = 256 << 20;
 /// Memtables of all families together.
@@ -87,6 +100,7 @@ pub(crate) const END: &[u8] = &[0xff; 16];
 
 pub(crate) struct Engine {
     db: DB,
+    read_only: bool,
 }
 
 impl Engine {
@@ -97,8 +111,9 @@ impl Engine {
         let failed =
             |error: rocksdb::Error| OpenError::Engine { dir: dir.to_owned(), reason: error.into_string() };
         let options = database_options().map_err(failed)?;
+        let mut found = Vec::new();
         if dir.join("CURRENT").exists() {
-            let found = DB::list_cf(&options, dir).map_err(failed)?;
+            found = DB::list_cf(&options, dir).map_err(failed)?;
             let known =
                 |name: &String| name == "default" || Family::ALL.iter().any(|family| family.name() == name);
             if let Some(unknown) = found.iter().find(|name| !known(name)) {
@@ -110,7 +125,9 @@ impl Engine {
         }
         let cache = Cache::new_lru_cache(block_cache_bytes);
         let mut families = Vec::with_capacity(Family::ALL.len());
-        for family in Family::ALL {
+        // A store of an older schema lacks some; only looked at, it goes without them.
+        for family in Family::ALL.into_iter().filter(|it| !read_only || found.iter().any(|f| f == it.name()))
+        {
             let options = family_options(family, &cache).map_err(failed)?;
             families.push(ColumnFamilyDescriptor::new(family.name(), options));
         }
@@ -119,7 +136,12 @@ impl Engine {
         } else {
             DB::open_cf_descriptors(&options, dir, families)
         };
-        Ok(Self { db: db.map_err(failed)? })
+        Ok(Self { db: db.map_err(failed)?, read_only })
+    }
+
+    /// Whether a family can be read as empty: it is not there, and nothing will make it.
+    fn lacks(&self, family: Family) -> bool {
+        self.read_only && self.db.cf_handle(family.name()).is_none()
     }
 
     fn family(&self, family: Family) -> Result<&ColumnFamily, JournalError> {
@@ -129,6 +151,9 @@ impl Engine {
     }
 
     pub fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, JournalError> {
+        if self.lacks(family) {
+            return Ok(None);
+        }
         self.db.get_cf(self.family(family)?, key).map_err(|error| read_error(family, error))
     }
 
@@ -141,6 +166,9 @@ impl Engine {
         backwards: bool,
         mut visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, JournalError>,
     ) -> Result<(), JournalError> {
+        if self.lacks(family) {
+            return Ok(());
+        }
         let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(from);
         options.set_iterate_upper_bound(until);
@@ -193,7 +221,7 @@ pub(crate) struct Staging<'e> {
     batch: WriteBatch,
 }
 
-impl Staging<'_> {
+impl<'e> Staging<'e> {
     pub fn put(&mut self, family: Family, key: &[u8], value: &[u8]) -> Result<(), JournalError> {
         self.batch.put_cf(self.engine.family(family)?, key, value);
         Ok(())
@@ -214,11 +242,50 @@ impl Staging<'_> {
     /// # Errors
     /// [`JournalError::Storage`]: whether it was written is unknown.
     pub fn write(self) -> Result<(), JournalError> {
+        self.try_write().map_err(Unwritten::into_error)
+    }
+
+    /// As [`Self::write`]; after a full disk the same rows can be tried again. Rows are absolute, so that writing them
+    /// twice is writing them once, whatever became of the first attempt.
+    pub fn try_write(self) -> Result<(), Unwritten<'e>> {
+        let Self { engine, batch } = self;
+        let rows = batch.data().to_vec();
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        let Self { engine, batch } = self;
-        engine.db.write_opt(batch, &options).map_err(|error| JournalError::Storage(error.into_string()))
+        match engine.db.write_opt(batch, &options) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let reason = error.into_string();
+                if is_full(&reason) {
+                    let again = Staging { engine, batch: WriteBatch::from_data(&rows) };
+                    Err(Unwritten::Full { again, reason })
+                } else {
+                    Err(Unwritten::Unknown(reason))
+                }
+            }
+        }
     }
+}
+
+/// Why a batch was not acknowledged by the disk.
+pub(crate) enum Unwritten<'e> {
+    /// There is no room. The engine goes on by itself some seconds after there is.
+    Full { again: Staging<'e>, reason: String },
+    /// Whether it is on disk is unknown, and nothing later can be trusted before a restart has read what is there.
+    Unknown(String),
+}
+
+impl Unwritten<'_> {
+    pub fn into_error(self) -> JournalError {
+        match self {
+            Self::Full { reason, .. } | Self::Unknown(reason) => JournalError::Storage(reason),
+        }
+    }
+}
+
+/// The engine tells a full disk, and a quota used up, by text alone.
+pub(crate) fn is_full(reason: &str) -> bool {
+    ["No space left", "Disk quota exceeded"].iter().any(|text| reason.contains(text))
 }
 
 fn read_error(family: Family, error: rocksdb::Error) -> JournalError {
@@ -260,6 +327,10 @@ fn family_options(family: Family, cache: &Cache) -> Result<Options, rocksdb::Err
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_write_buffer_size(MEMTABLE_BYTES);
+    if family.is_asked_for_the_unknown() {
+        options.set_memtable_prefix_bloom_ratio(MEMTABLE_FILTER_RATIO);
+        options.set_memtable_whole_key_filtering(true);
+    }
     if family.is_queue() {
         options.add_compact_on_deletion_collector_factory(
             TOMBSTONE_WINDOW,

@@ -1,5 +1,6 @@
 //! Why a store is not opened, copied or exported. What a running store answers is [`medic_ports::JournalError`].
 
+use crate::anchor::AnchorError;
 use crate::records::RecordError;
 use std::io;
 use std::path::PathBuf;
@@ -32,6 +33,8 @@ pub enum OpenError {
     AuditBroken { dir: PathBuf, seq: u64 },
     #[error("the store in {dir} contradicts itself: {detail}")]
     Inconsistent { dir: PathBuf, detail: String },
+    #[error("anchors cannot be made")]
+    Anchor { source: AnchorError },
     #[error("a record in {dir} cannot be read: {source}")]
     Record { dir: PathBuf, source: RecordError },
 }
@@ -50,6 +53,7 @@ impl OpenError {
             Self::WitnessDamaged { .. } => "STORE_WITNESS_DAMAGED",
             Self::AuditBroken { .. } => "STORE_AUDIT_BROKEN",
             Self::Inconsistent { .. } => "STORE_INCONSISTENT",
+            Self::Anchor { source } => source.code(),
             Self::Record { source, .. } => source.code(),
         }
     }

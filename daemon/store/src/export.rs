@@ -5,8 +5,10 @@
 //! chain finds what was edited, cut out, reordered or spliced in; a file whose chain and header were both forged anew is
 //! found by an anchor: a head that was kept elsewhere.
 
+use crate::anchor::{Anchor, AnchorError};
 use crate::engine::{Engine, Family};
 use crate::error::OpenError;
+use ed25519_dalek::VerifyingKey;
 use medic_core::audit::{ChainFault, ChainHead, ChainVerifier, ChainedRecord};
 use medic_ports::JournalError;
 use serde::{Deserialize, Serialize};
@@ -31,8 +33,10 @@ pub enum ExportError {
     Header(String),
     #[error("line {line} is not a record as it was written: {reason}")]
     Line { line: u64, reason: String },
-    #[error("{0}")]
+    #[error(transparent)]
     Chain(#[from] ChainFault),
+    #[error(transparent)]
+    Anchor(#[from] AnchorError),
 }
 
 impl ExportError {
@@ -44,6 +48,7 @@ impl ExportError {
             Self::Header(_) => "AUDIT_HEADER",
             Self::Line { .. } => "AUDIT_LINE",
             Self::Chain(_) => "AUDIT_CHAIN",
+            Self::Anchor(error) => error.code(),
         }
     }
 }
@@ -134,6 +139,28 @@ pub fn verify_export_against(
         verifier.push(&record)?;
     }
     Ok(verifier.finish(Some(&header.head))?)
+}
+
+/// As [`verify_export_against`], with anchors as they are kept. All of them must be of one store; when any key is trusted,
+/// each must be signed by one of those.
+///
+/// # Errors
+/// As [`verify_export_against`], and [`AnchorError`] for an anchor that is not to be believed.
+pub fn verify_export_with(
+    from: impl BufRead,
+    anchors: Vec<Anchor>,
+    trusted: &[VerifyingKey],
+) -> Result<ChainHead, ExportError> {
+    if let Some(first) = anchors.first()
+        && let Some(other) = anchors.iter().find(|anchor| anchor.store != first.store)
+    {
+        let (expected, found) = (first.store.clone(), other.store.clone());
+        return Err(AnchorError::OtherStore { expected, found }.into());
+    }
+    if !trusted.is_empty() {
+        anchors.iter().try_for_each(|anchor| anchor.verify(trusted))?;
+    }
+    verify_export_against(from, anchors.into_iter().map(|anchor| anchor.head).collect())
 }
 
 /// One line without its end; `None` at the end of the file.

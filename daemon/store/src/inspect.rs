@@ -55,6 +55,12 @@ impl Inspection<'_> {
         }
     }
 
+    /// Whether the head was written by a build that counts incidents, effects and time.
+    pub fn head_counts(&self) -> Result<bool, OpenError> {
+        let row = self.engine.get(Family::Meta, keys::HEAD).map_err(|error| self.failed(error))?;
+        Ok(row.is_some_and(|row| row.first().is_some_and(|version| *version >= 2)))
+    }
+
     pub fn head(&self) -> Result<StoreHead, OpenError> {
         self.row(Family::Meta, keys::HEAD)?
             .ok_or_else(|| self.inconsistent("its head row is missing".to_owned()))

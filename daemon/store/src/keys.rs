@@ -1,7 +1,7 @@
 //! The keys, byte by byte. All integers are big endian, so that byte order is number order.
 //!
 //! ```text
-//! meta             ascii name: `format`, `head`; `lane/` to u8 · lane u8
+//! meta             ascii name: `format`, `head`, `run`; `lane/` to u8 · lane u8
 //! inbox            to u8 · lane u8 · seq u64
 //! incidents        incident id
 //! incident_heads   incident id                                 (revision and phase without the snapshot)
@@ -14,6 +14,8 @@
 //! dedup            to u8 · SHA-256 of the dedup key            (scoped to its mailbox)
 //! dead             at_ms u64 · to u8 · lane u8 · seq u64       (so that retention can cut by age)
 //! audit            seq u64                                     (so that an exported range can be cut off)
+//! audit_ix         incident text · seq u64                     (the audit records of one incident; value empty)
+//! decided          incident text · commit_seq u64              (what a replay needs, one row a commit)
 //! ```
 //!
 //! *Incident text* is the id with each 0x00 written 0x00 0xFF, ended by 0x00 0x00: ids of any length keep their order.
@@ -22,11 +24,12 @@
 use medic_core::effect::TimerKind;
 use medic_core::mail::{Address, Lane};
 use medic_core::{EffectId, IncidentId, PhaseName, TimestampMs};
-use medic_ports::journal::{Slot, Table};
+use medic_ports::journal::{DeadPlace, Slot, Table};
 use sha2::{Digest as _, Sha256};
 
 pub(crate) const FORMAT: &[u8] = b"format";
 pub(crate) const HEAD: &[u8] = b"head";
+pub(crate) const RUN: &[u8] = b"run";
 
 pub(crate) const LANES: [Lane; 3] = [Lane::Control, Lane::Approval, Lane::Normal];
 
@@ -55,6 +58,7 @@ fn table_code(table: Table) -> u8 {
         Table::Snapshot => 3,
         Table::ToolState => 4,
         Table::Answer => 5,
+        Table::Policy => 6,
     }
 }
 
@@ -126,6 +130,47 @@ pub(crate) fn document(table: Table, key: &str) -> Vec<u8> {
     bytes
 }
 
+/// All rows of one table: from, until.
+pub(crate) fn table(table: Table) -> (Vec<u8>, Vec<u8>) {
+    (vec![table_code(table)], vec![table_code(table) + 1])
+}
+
+/// What all rows of one incident begin with, in the families whose keys begin with the incident's text; and the first key
+/// behind them. No other incident's rows lie between.
+pub(crate) fn of_incident(id: &IncidentId) -> (Vec<u8>, Vec<u8>) {
+    let mut from = Vec::with_capacity(id.as_str().len() + 2);
+    push_incident(&mut from, id);
+    // The text ends with 0x00 0x00, and within it 0x00 is always followed by 0xFF.
+    let mut until = from.clone();
+    if let Some(last) = until.last_mut() {
+        *last = 1;
+    }
+    (from, until)
+}
+
+/// `audit_ix` and `decided` keys: incident text · number.
+pub(crate) fn numbered(id: &IncidentId, number: u64) -> Vec<u8> {
+    let mut key = Vec::with_capacity(id.as_str().len() + 10);
+    push_incident(&mut key, id);
+    key.extend(number.to_be_bytes());
+    key
+}
+
+/// Reads a key of [`numbered`] back.
+pub(crate) fn numbered_parts(key: &[u8]) -> Option<(IncidentId, u64)> {
+    let (text, number) = key.split_last_chunk::<8>()?;
+    let text = text.strip_suffix(&[0, 0])?;
+    let mut id = Vec::with_capacity(text.len());
+    let mut bytes = text.iter();
+    while let Some(byte) = bytes.next() {
+        id.push(*byte);
+        if *byte == 0 && bytes.next() != Some(&0xff) {
+            return None;
+        }
+    }
+    Some((incident_id(&id)?, u64::from_be_bytes(*number)))
+}
+
 fn push_incident(key: &mut Vec<u8>, id: &IncidentId) {
     for byte in id.as_str().bytes() {
         key.push(byte);
@@ -164,9 +209,9 @@ pub(crate) fn dedup(to: Address, dedup: &str) -> Vec<u8> {
     key
 }
 
-pub(crate) fn dead(at: TimestampMs, slot: Slot) -> Vec<u8> {
-    let mut key = at.0.to_be_bytes().to_vec();
-    key.extend(inbox(slot));
+pub(crate) fn dead(place: DeadPlace) -> Vec<u8> {
+    let mut key = place.at.0.to_be_bytes().to_vec();
+    key.extend(inbox(place.slot));
     key
 }
 
@@ -209,6 +254,24 @@ mod tests {
             effect_of("ab", 0),
         ];
         assert!(sorted(effects, effect));
+    }
+
+    #[test]
+    fn the_rows_of_one_incident_lie_together_and_are_read_back() {
+        let ids = ["", "a", "a\0", "a\0b", "a\u{1}", "ab", "b"].map(IncidentId::from);
+        for id in &ids {
+            let (from, until) = of_incident(id);
+            for other in &ids {
+                for number in [0, 1, u64::MAX] {
+                    let key = numbered(other, number);
+                    assert_eq!(from <= key && key < until, id == other, "{id:?} {other:?}");
+                    assert_eq!(numbered_parts(&key), Some((other.clone(), number)));
+                }
+            }
+        }
+        for malformed in [&b"a"[..], &[0; 9], b"a\0b\0\0\0\0\0\0\0\0\0\0"] {
+            assert_eq!(numbered_parts(malformed), None, "{malformed:?}");
+        }
     }
 
     #[test]

@@ -6,20 +6,8 @@
 use crate::config::StoreConfig;
 use crate::records::LaneSpan;
 use medic_core::mail::{Address, Lane};
-use medic_ports::journal::Slot;
+use medic_ports::journal::{Origin, Slot};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Who sends. Mail from outside is refused first, so that a storm of it never stops the work it caused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    Outside,
-    Inside,
-}
-
-/// Share of a mailbox, in percent, that only mail between actors and the approval and control lanes may use.
-const INSIDE_RESERVE_PERCENT: u64 = 20;
-/// Share that only the approval and control lanes may use, so that actors' own mail cannot starve an approval either.
-const APPROVAL_RESERVE_PERCENT: u64 = 5;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caps {
@@ -33,12 +21,7 @@ impl Caps {
     }
 
     fn leave(self, origin: Origin, lane: Lane, load: Load) -> bool {
-        let reserve_percent = match (origin, lane) {
-            (_, Lane::Control | Lane::Approval) => 0,
-            (Origin::Inside, Lane::Normal) => APPROVAL_RESERVE_PERCENT,
-            (Origin::Outside, Lane::Normal) => INSIDE_RESERVE_PERCENT,
-        };
-        let below = |cap: u64| cap - cap.saturating_mul(reserve_percent) / 100;
+        let below = |cap: u64| cap - cap.saturating_mul(origin.reserved_percent(lane)) / 100;
         load.envelopes <= below(self.envelopes_max) && load.bytes <= below(self.bytes_max)
     }
 }

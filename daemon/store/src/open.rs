@@ -1,20 +1,25 @@
 //! Opening: refuse whatever is damaged, rolled back, foreign or newer, and only then write.
 
-use crate::committer::is_open;
+use crate::ballast::Ballast;
 use crate::config::StoreConfig;
-use crate::engine::{END, Engine, Family};
+use crate::engine::{END, Engine, Family, Staging, is_full};
 use crate::error::OpenError;
 use crate::inspect::{Inspection, lane_fault};
+use crate::keeper::Space;
 use crate::keys::{self, LANES};
 use crate::mailboxes::{Caps, Mailboxes};
+use crate::migrate::count_anew;
 use crate::records::{Format, MIN_READER_VERSION, Record as _, SCHEMA_VERSION, StoreHead};
 use crate::witness::{Witness, Witnessed};
+use medic_core::IncidentId;
 use medic_core::TimestampMs;
 use medic_core::audit::{AuditRecord, ChainHead};
 use medic_core::mail::Address;
 use medic_ports::JournalError;
+use medic_ports::boot::{Boot, Run};
 use medic_ports::journal::{EffectRecord, EffectState};
 use std::fs::{File, TryLockError};
+use std::io::Read as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -43,7 +48,10 @@ pub(crate) struct Opened {
     pub engine: Engine,
     pub witness: Witness,
     pub head: StoreHead,
-    pub boot_epoch: u64,
+    pub store_id: String,
+    pub boot: Boot,
+    pub run: Run,
+    pub space: Space,
     pub mailboxes: Mailboxes,
     pub next_timer: Option<TimestampMs>,
 }
@@ -66,7 +74,12 @@ pub(crate) fn open(config: &StoreConfig) -> Result<Opened, OpenError> {
             witnessed: witness.written().commit_seq,
         });
     }
-    let engine = Engine::open(&database, config.block_cache_bytes, false)?;
+    let space = Space {
+        dir: dir.to_owned(),
+        low_bytes: config.low_space_bytes,
+        ballast: Ballast::of(dir, config.ballast_bytes),
+    };
+    let engine = open_engine(&database, config, &space)?;
     let inspection = Inspection { dir, engine: &engine };
     let (mut witness, format, mut head) = match (inspection.format()?, witness) {
         (Some(_), None) => return Err(OpenError::WitnessMissing { dir: dir.to_owned() }),
@@ -78,12 +91,7 @@ pub(crate) fn open(config: &StoreConfig) -> Result<Opened, OpenError> {
                 Some(witness) => witness,
                 None => Witness::create(dir, nothing).map_err(io)?,
             };
-            let format = Format {
-                schema_version: SCHEMA_VERSION,
-                min_reader_version: MIN_READER_VERSION,
-                boot_epoch: 0,
-            };
-            (witness, format, StoreHead::genesis())
+            (witness, new_format().map_err(io)?, StoreHead::genesis())
         }
     };
     inspection.held_against(&head, witness.written())?;
@@ -96,12 +104,63 @@ pub(crate) fn open(config: &StoreConfig) -> Result<Opened, OpenError> {
     }
     let next_timer = inspection.earliest_timer()?;
 
-    let boot_epoch = format.boot_epoch + 1;
-    let copied = witness.written().copied;
-    write_boot(&engine, boot_epoch, copied, &mut head).map_err(|error| inspection.failed(error))?;
+    if head.commit_seq > 0 && !inspection.head_counts()? {
+        count_anew(&engine, &mut head).map_err(|error| inspection.failed(error))?;
+    }
+    let restored = witness.written().copied;
+    let run = match inspection.row::<Run>(Family::Meta, keys::RUN)? {
+        Some(before) if !restored => Run::after(&before, |slot| mailboxes.holds(slot)),
+        // A store of an older build, which told nothing; and a copy, whose original's end says nothing about it.
+        _ => Run::first(),
+    };
+    let format = Format {
+        schema_version: SCHEMA_VERSION,
+        min_reader_version: MIN_READER_VERSION,
+        boot_epoch: format.boot_epoch + 1,
+        store_id: if format.store_id.is_empty() {
+            new_format().map_err(io)?.store_id
+        } else {
+            format.store_id
+        },
+    };
+    write_boot(&engine, &format, &run, restored, &mut head).map_err(|error| inspection.failed(error))?;
     let witnessed = Witnessed { commit_seq: head.commit_seq, audit: head.audit.clone(), copied: false };
     witness.write(witnessed).map_err(io)?;
-    Ok(Opened { lock, engine, witness, head, boot_epoch, mailboxes, next_timer })
+    let boot = run.boot(format.boot_epoch, restored);
+    Ok(Opened {
+        lock,
+        engine,
+        witness,
+        head,
+        store_id: format.store_id,
+        boot,
+        run,
+        space,
+        mailboxes,
+        next_timer,
+    })
+}
+
+/// A full disk must not keep a store from opening that has room held back.
+fn open_engine(database: &Path, config: &StoreConfig, space: &Space) -> Result<Engine, OpenError> {
+    match Engine::open(database, config.block_cache_bytes, false) {
+        Err(OpenError::Engine { reason, .. }) if is_full(&reason) && space.ballast.release() => {
+            Engine::open(database, config.block_cache_bytes, false)
+        }
+        opened => opened,
+    }
+}
+
+/// Of a store that begins: with a name no other has.
+fn new_format() -> std::io::Result<Format> {
+    let mut random = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut random)?;
+    Ok(Format {
+        schema_version: SCHEMA_VERSION,
+        min_reader_version: MIN_READER_VERSION,
+        boot_epoch: 0,
+        store_id: random.iter().map(|byte| format!("{byte:02x}")).collect(),
+    })
 }
 
 fn read_mailboxes(inspection: &Inspection<'_>, caps: Caps) -> Result<Mailboxes, OpenError> {
@@ -123,38 +182,58 @@ fn read_mailboxes(inspection: &Inspection<'_>, caps: Caps) -> Result<Mailboxes, 
 /// after the copy was taken.
 fn write_boot(
     engine: &Engine,
-    boot_epoch: u64,
-    copied: bool,
+    format: &Format,
+    run: &Run,
+    restored: bool,
     head: &mut StoreHead,
 ) -> Result<(), JournalError> {
     let mut staging = engine.stage();
-    let format =
-        Format { schema_version: SCHEMA_VERSION, min_reader_version: MIN_READER_VERSION, boot_epoch };
     staging.put(Family::Meta, keys::FORMAT, &format.encode()?)?;
-    if copied {
-        for (key, mut effect) in open_effects(engine)? {
+    staging.put(Family::Meta, keys::RUN, &run.encode()?)?;
+    if restored {
+        let open = open_effects(engine)?;
+        let counted = serde_json::json!({ "epoch": format.boot_epoch, "effects_unknown": open.len() });
+        note_restored(&mut staging, head, None, "store", counted)?;
+        for (key, mut effect) in open {
             effect.state = EffectState::Unknown;
-            "the store was restored from a backup taken before its outcome was known"
-                .clone_into(&mut effect.detail);
+            "the store was restored from a backup".clone_into(&mut effect.detail);
             staging.put(Family::Effects, &key, &effect.encode()?)?;
             staging.delete(Family::EffectsOpen, &key)?;
-            let record = AuditRecord {
-                at: effect.at,
-                incident: Some(effect.id.incident.clone()),
-                actor: "store".to_owned(),
-                kind: "restored".to_owned(),
-                subject: effect.id.to_string(),
-                rule: None,
-                detail: serde_json::json!({ "state": "unknown" }),
-            };
-            let (chained, next) = head.audit.append(record);
-            staging.put(Family::Audit, &chained.seq.to_be_bytes(), &chained.encode()?)?;
-            head.audit = next;
+            let (incident, subject) = (effect.id.incident.clone(), effect.id.to_string());
+            let detail = serde_json::json!({ "state": "unknown" });
+            note_restored(&mut staging, head, Some(incident), &subject, detail)?;
         }
+        head.effects_open = 0;
     }
     head.commit_seq += 1;
     staging.put(Family::Meta, keys::HEAD, &head.encode()?)?;
     staging.write()
+}
+
+fn note_restored(
+    staging: &mut Staging<'_>,
+    head: &mut StoreHead,
+    incident: Option<IncidentId>,
+    subject: &str,
+    detail: serde_json::Value,
+) -> Result<(), JournalError> {
+    let record = AuditRecord {
+        // Nobody tells the time here; it never goes back behind this.
+        at: head.latest_at,
+        incident,
+        actor: "store".to_owned(),
+        kind: "restored".to_owned(),
+        subject: subject.to_owned(),
+        rule: None,
+        detail,
+    };
+    let (chained, next) = head.audit.append(record);
+    staging.put(Family::Audit, &chained.seq.to_be_bytes(), &chained.encode()?)?;
+    if let Some(incident) = &chained.record.incident {
+        staging.put(Family::AuditIx, &keys::numbered(incident, chained.seq), &[])?;
+    }
+    head.audit = next;
+    Ok(())
 }
 
 fn open_effects(engine: &Engine) -> Result<Vec<(Vec<u8>, EffectRecord)>, JournalError> {
@@ -162,7 +241,7 @@ fn open_effects(engine: &Engine) -> Result<Vec<(Vec<u8>, EffectRecord)>, Journal
     engine.scan(Family::EffectsOpen, &[], END, false, |key, _| {
         if let Some(row) = engine.get(Family::Effects, key)? {
             let effect = EffectRecord::decode(&row)?;
-            if is_open(effect.state) {
+            if effect.state.is_open() {
                 effects.push((key.to_vec(), effect));
             }
         }
@@ -199,12 +278,14 @@ mod tests {
     fn a_store_that_needs_a_newer_reader_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let config = made(dir.path());
-        let newer = Format { schema_version: 3, min_reader_version: 2, boot_epoch: 1 };
+        let (schema_version, min_reader_version) = (SCHEMA_VERSION + 2, SCHEMA_VERSION + 1);
+        let store_id = "00".to_owned();
+        let newer = Format { schema_version, min_reader_version, boot_epoch: 1, store_id };
         plant(&config, Family::Meta, keys::FORMAT, &newer.encode().unwrap());
         assert_eq!(refusal(&config), "STORE_NEWER_SCHEMA");
         plant(&config, Family::Meta, keys::FORMAT, b"\x07{}");
         assert_eq!(refusal(&config), "STORE_NEWER_RECORD");
-        let readable = Format { min_reader_version: 1, ..newer };
+        let readable = Format { min_reader_version: SCHEMA_VERSION, ..newer };
         plant(&config, Family::Meta, keys::FORMAT, &readable.encode().unwrap());
         assert_eq!(refusal(&config), "opened");
     }
@@ -245,9 +326,13 @@ mod tests {
         plant(&config, Family::EffectsOpen, b"nowhere", b"");
         plant(&config, Family::IncidentPhases, b"\x03nobody", b"");
         plant(&config, Family::Inbox, &[1, 0, 0, 0, 0, 0, 0, 0, 0, 9], b"\x02newer");
+        plant(&config, Family::AuditIx, &keys::numbered(&IncidentId::from("i1"), 7), b"");
+        let decided = medic_ports::fake::journal_contract::decided("i1", 1).encode().unwrap();
+        plant(&config, Family::Decided, &keys::numbered(&IncidentId::from("i2"), 1), &decided);
         let codes: Vec<&str> =
             crate::check(&config.dir).unwrap().faults.iter().map(|fault| fault.code).collect();
-        assert_eq!(codes.len(), 4, "{codes:?}");
+        // Each row, the mailbox, and the count of open effects.
+        assert_eq!(codes.len(), 7, "{codes:?}");
         assert!(codes.contains(&"STORE_NEWER_RECORD"));
     }
 }

@@ -2,16 +2,18 @@
 //! and writes.
 
 use crate::keys;
-use crate::records::{DedupRow, IncidentHead, Record as _, RecordError, StoredEnvelope};
+use crate::records::{DedupRow, IncidentHead, Record as _, RecordError, StoredAnswer, StoredEnvelope};
 use medic_core::audit::AuditRecord;
 use medic_core::effect::TimerChange;
 use medic_core::mail::{Address, Lane, Letter};
-use medic_core::{EnvelopeId, IncidentId};
-use medic_ports::journal::{Batch, DueTimer, EffectState, Retry, Slot};
+use medic_core::{EffectId, EnvelopeId, IncidentId, TimestampMs};
+use medic_ports::JournalError;
+use medic_ports::journal::{Batch, DeadPlace, DueTimer, EffectState, Retry, Slot, Table};
 use std::collections::BTreeSet;
 
 pub(crate) struct PreparedLetter {
     pub id: EnvelopeId,
+    pub at: TimestampMs,
     pub to: Address,
     pub lane: Lane,
     pub dedup_key: Vec<u8>,
@@ -21,11 +23,11 @@ pub(crate) struct PreparedLetter {
 
 impl PreparedLetter {
     pub fn new(letter: Letter) -> Result<Self, RecordError> {
-        let (id, to, lane) = (letter.id.clone(), letter.to, letter.lane);
+        let (id, at, to, lane) = (letter.id.clone(), letter.at, letter.to, letter.lane);
         let dedup_key = keys::dedup(to, &letter.dedup);
-        let dedup_row = DedupRow { id: id.clone(), at: letter.at }.encode()?;
+        let dedup_row = DedupRow { id: id.clone(), at }.encode()?;
         let envelope = StoredEnvelope::from_letter(letter).encode()?;
-        Ok(Self { id, to, lane, dedup_key, dedup_row, envelope })
+        Ok(Self { id, at, to, lane, dedup_key, dedup_row, envelope })
     }
 
     pub fn size_bytes(&self) -> usize {
@@ -41,16 +43,24 @@ pub(crate) struct PreparedIncident {
 }
 
 pub(crate) struct PreparedEffect {
+    pub id: EffectId,
     pub key: Vec<u8>,
     pub state: EffectState,
     pub record: Vec<u8>,
 }
 
+pub(crate) struct PreparedDocument {
+    pub key: Vec<u8>,
+    /// `None` deletes.
+    pub value: Option<Vec<u8>>,
+    /// An answer is stamped with the time the journal knows when it is written.
+    pub is_answer: bool,
+}
+
 pub(crate) struct PreparedBatch {
     pub consumed: BTreeSet<Slot>,
     pub incidents: Vec<PreparedIncident>,
-    /// Key and value; `None` deletes.
-    pub documents: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    pub documents: Vec<PreparedDocument>,
     pub letters: Vec<PreparedLetter>,
     pub fired: Vec<DueTimer>,
     pub timers: Vec<(IncidentId, TimerChange)>,
@@ -58,20 +68,49 @@ pub(crate) struct PreparedBatch {
     pub retries: Vec<Retry>,
     /// Place, key and record.
     pub dead: Vec<(Slot, Vec<u8>, Vec<u8>)>,
+    pub unburied: Vec<DeadPlace>,
+    pub decided: Vec<(IncidentId, Vec<u8>)>,
     pub audit: Vec<AuditRecord>,
     pub size_bytes: usize,
 }
 
 impl PreparedBatch {
-    pub fn new(batch: Batch) -> Result<Self, RecordError> {
-        let Batch { consumed, incidents, documents, letters, timers, fired, effects, retries, dead, audit } =
-            batch;
+    /// # Errors
+    /// [`JournalError::Illegal`] for what no journal may keep, [`JournalError::Corrupt`] for what cannot be encoded.
+    pub fn new(batch: Batch) -> Result<Self, JournalError> {
+        let of = batch.incidents_decided()?.into_iter().cloned().zip(&batch.decided);
+        let prepared_decided = of
+            .map(|(incident, row)| Ok((incident, row.encode()?)))
+            .collect::<Result<Vec<_>, RecordError>>()?;
+        let Batch {
+            consumed,
+            incidents,
+            documents,
+            letters,
+            timers,
+            fired,
+            effects,
+            retries,
+            dead,
+            unburied,
+            decided: _,
+            audit,
+        } = batch;
         let mut prepared = Self {
             consumed: consumed.into_iter().collect(),
             incidents: Vec::with_capacity(incidents.len()),
             documents: documents
                 .into_iter()
-                .map(|row| (keys::document(row.table, &row.key), row.value))
+                .map(|row| {
+                    let is_answer = row.table == Table::Answer;
+                    let answer =
+                        |bytes: Vec<u8>| StoredAnswer { at: TimestampMs(0), answer: &bytes }.encode();
+                    PreparedDocument {
+                        key: keys::document(row.table, &row.key),
+                        value: if is_answer { row.value.map(answer) } else { row.value },
+                        is_answer,
+                    }
+                })
                 .collect(),
             letters: letters.into_iter().map(PreparedLetter::new).collect::<Result<_, _>>()?,
             fired,
@@ -79,13 +118,15 @@ impl PreparedBatch {
             effects: Vec::with_capacity(effects.len()),
             retries,
             dead: Vec::with_capacity(dead.len()),
+            unburied,
+            decided: prepared_decided,
             audit,
             size_bytes: 0,
         };
         for write in incidents {
             prepared.incidents.push(PreparedIncident {
                 expected_revision: write.expected_revision,
-                head: IncidentHead { revision: write.next.revision, phase: write.next.phase.name() },
+                head: IncidentHead::of(&write.next),
                 snapshot: write.next.encode()?,
                 id: write.next.id,
             });
@@ -95,10 +136,12 @@ impl PreparedBatch {
                 key: keys::effect(&effect.id),
                 state: effect.state,
                 record: effect.encode()?,
+                id: effect.id,
             });
         }
         for (slot, letter) in dead {
-            prepared.dead.push((slot, keys::dead(letter.at, slot), letter.encode()?));
+            let place = DeadPlace { at: letter.at, slot };
+            prepared.dead.push((slot, keys::dead(place), letter.encode()?));
         }
         prepared.size_bytes = prepared.measure();
         Ok(prepared)
@@ -112,12 +155,17 @@ impl PreparedBatch {
             + self
                 .documents
                 .iter()
-                .map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len))
+                .map(|row| row.key.len() + row.value.as_ref().map_or(0, Vec::len))
                 .sum::<usize>()
+            + self.decided.iter().map(|(_, row)| row.len()).sum::<usize>()
             + self.letters.iter().map(PreparedLetter::size_bytes).sum::<usize>()
             + self.effects.iter().map(|effect| effect.record.len()).sum::<usize>()
             + self.dead.iter().map(|(_, _, record)| record.len()).sum::<usize>();
-        let small = self.consumed.len() + self.fired.len() + self.timers.len() + self.retries.len();
+        let small = self.unburied.len()
+            + self.consumed.len()
+            + self.fired.len()
+            + self.timers.len()
+            + self.retries.len();
         payloads + small * SMALL_ROW_BYTES + self.audit.len() * AUDIT_ROW_BYTES
     }
 }

@@ -5,17 +5,20 @@
 
 use medic_core::audit::{ChainHead, ChainedRecord};
 use medic_core::mail::{Body, Causation, Envelope, Letter};
-use medic_core::{EnvelopeId, Incident, PhaseName, TimestampMs};
+use medic_core::replay::Decided;
+use medic_core::{EnvelopeId, Incident, Phase, PhaseName, TimestampMs};
 use medic_ports::JournalError;
+use medic_ports::boot::Run;
 use medic_ports::journal::{DeadLetter, DueTimer, EffectRecord, Slot};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use thiserror::Error;
 
 /// What this build writes.
-pub const SCHEMA_VERSION: u32 = 1;
-/// The oldest build that may read what this one writes, by its schema.
-pub const MIN_READER_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
+/// The oldest build that may read what this one writes, by its schema. 2: an older one would not count what it writes.
+pub const MIN_READER_VERSION: u32 = 2;
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RecordError {
@@ -109,6 +112,39 @@ pub(crate) struct DedupRow {
 pub(crate) struct IncidentHead {
     pub revision: u64,
     pub phase: PhaseName,
+    /// When it ended, for retention. Version 1 did not keep it: then the snapshot tells.
+    pub ended_at: Option<TimestampMs>,
+}
+
+impl IncidentHead {
+    pub fn of(incident: &Incident) -> Self {
+        Self {
+            revision: incident.revision,
+            phase: incident.phase.name(),
+            ended_at: match &incident.phase {
+                Phase::Resolved { at, .. } | Phase::Escalated { at, .. } => Some(*at),
+                _ => None,
+            },
+        }
+    }
+}
+
+impl Record for IncidentHead {
+    const KIND: &'static str = "incident head";
+    const VERSION: u8 = 2;
+
+    fn decode_version(version: u8, body: &[u8]) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct V1 {
+            revision: u64,
+            phase: PhaseName,
+        }
+        if version == 1 {
+            let V1 { revision, phase } = serde_json::from_slice(body)?;
+            return Ok(Self { revision, phase, ended_at: None });
+        }
+        serde_json::from_slice(body)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +153,27 @@ pub(crate) struct Format {
     pub min_reader_version: u32,
     /// Counts the openings of this store; in a restored copy it goes on.
     pub boot_epoch: u64,
+    /// Names the history, in 32 hex digits: copies keep it. Empty in version 1, which had none.
+    pub store_id: String,
+}
+
+impl Record for Format {
+    const KIND: &'static str = "format row";
+    const VERSION: u8 = 2;
+
+    fn decode_version(version: u8, body: &[u8]) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct V1 {
+            schema_version: u32,
+            min_reader_version: u32,
+            boot_epoch: u64,
+        }
+        if version == 1 {
+            let V1 { schema_version, min_reader_version, boot_epoch } = serde_json::from_slice(body)?;
+            return Ok(Self { schema_version, min_reader_version, boot_epoch, store_id: String::new() });
+        }
+        serde_json::from_slice(body)
+    }
 }
 
 /// Rewritten in every batch.
@@ -125,11 +182,70 @@ pub(crate) struct StoreHead {
     pub commit_seq: u64,
     pub audit: ChainHead,
     pub dead_letters: u64,
+    /// Incidents by phase; a phase without any is left out.
+    pub incidents: BTreeMap<PhaseName, u64>,
+    pub effects_open: u64,
+    /// The latest time in any audit record or letter.
+    pub latest_at: TimestampMs,
 }
 
 impl StoreHead {
     pub fn genesis() -> Self {
-        Self { commit_seq: 0, audit: ChainHead::genesis(), dead_letters: 0 }
+        Self {
+            commit_seq: 0,
+            audit: ChainHead::genesis(),
+            dead_letters: 0,
+            incidents: BTreeMap::new(),
+            effects_open: 0,
+            latest_at: TimestampMs::default(),
+        }
+    }
+
+    /// An incident goes from one phase to another; `None` stands for not being there.
+    pub fn count_phase(&mut self, before: Option<PhaseName>, after: Option<PhaseName>) {
+        if before == after {
+            return;
+        }
+        if let Some(before) = before {
+            let left = self.incidents.get(&before).copied().unwrap_or(0).saturating_sub(1);
+            if left == 0 {
+                self.incidents.remove(&before);
+            } else {
+                self.incidents.insert(before, left);
+            }
+        }
+        if let Some(after) = after {
+            *self.incidents.entry(after).or_insert(0) += 1;
+        }
+    }
+
+    /// An effect's record goes from one state to another.
+    pub fn count_effect(&mut self, was_open: bool, is_open: bool) {
+        match (was_open, is_open) {
+            (false, true) => self.effects_open += 1,
+            (true, false) => self.effects_open = self.effects_open.saturating_sub(1),
+            _ => {}
+        }
+    }
+}
+
+/// Version 1 counted neither incidents nor effects: its decoded counts are zero, and opening counts them anew.
+impl Record for StoreHead {
+    const KIND: &'static str = "store head";
+    const VERSION: u8 = 2;
+
+    fn decode_version(version: u8, body: &[u8]) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct V1 {
+            commit_seq: u64,
+            audit: ChainHead,
+            dead_letters: u64,
+        }
+        if version == 1 {
+            let V1 { commit_seq, audit, dead_letters } = serde_json::from_slice(body)?;
+            return Ok(Self { commit_seq, audit, dead_letters, ..Self::genesis() });
+        }
+        serde_json::from_slice(body)
     }
 }
 
@@ -156,6 +272,41 @@ pub(crate) struct TimerDue {
     pub due: TimestampMs,
 }
 
+/// An answer with the time it was kept at, so that retention can tell its age: 0x01 · at_ms u64 · the answer's bytes.
+/// A row of schema 1 is the bytes alone, which are JSON and never begin with 0x01.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredAnswer<'a> {
+    /// The latest time the journal knew when it was written. 0: not known.
+    pub at: TimestampMs,
+    pub answer: &'a [u8],
+}
+
+impl<'a> StoredAnswer<'a> {
+    const VERSION: u8 = 1;
+
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![Self::VERSION];
+        bytes.extend(self.at.0.to_be_bytes());
+        bytes.extend(self.answer);
+        bytes
+    }
+
+    pub fn decode(bytes: &'a [u8]) -> Self {
+        let stamped = bytes.strip_prefix(&[Self::VERSION]).and_then(<[u8]>::split_first_chunk::<8>);
+        match stamped {
+            Some((at, answer)) => Self { at: TimestampMs(u64::from_be_bytes(*at)), answer },
+            None => Self { at: TimestampMs(0), answer: bytes },
+        }
+    }
+
+    /// Sets the time of an encoded answer.
+    pub fn stamp(bytes: &mut [u8], at: TimestampMs) {
+        if let Some(place) = bytes.get_mut(1..9) {
+            place.copy_from_slice(&at.0.to_be_bytes());
+        }
+    }
+}
+
 macro_rules! record {
     ($($type:ty => $kind:literal;)*) => {$(
         impl Record for $type {
@@ -168,14 +319,13 @@ record! {
     StoredEnvelope => "envelope";
     DedupRow => "dedup row";
     Incident => "incident";
-    IncidentHead => "incident head";
     EffectRecord => "effect record";
     DueTimer => "timer";
     TimerDue => "timer index row";
     DeadLetter => "dead letter";
     ChainedRecord => "audit record";
-    Format => "format row";
-    StoreHead => "store head";
+    Run => "run row";
+    Decided => "decisions row";
     LaneSpan => "lane row";
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing here is ahead of the disk: it is set after the sync.
 
+use crate::pace::Pace;
 use crate::records::{LaneSpan, StoreHead};
 use crate::witness::{Witness, Witnessed};
 use medic_core::TimestampMs;
@@ -32,6 +33,9 @@ pub(crate) struct Shared {
     failed: AtomicBool,
     stopping: AtomicBool,
     pub low_space: AtomicBool,
+    /// A write waits for room.
+    pub disk_full: AtomicBool,
+    pub pace: Pace,
     arrived: BTreeMap<Address, Arc<Notify>>,
     pub changes: broadcast::Sender<Change>,
 }
@@ -42,7 +46,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub fn new(published: Published, witness: Witness) -> Self {
+    pub fn new(published: Published, witness: Witness, pace: Pace) -> Self {
         Self {
             published: Mutex::new(published),
             witness: Mutex::new(witness),
@@ -50,6 +54,8 @@ impl Shared {
             failed: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             low_space: AtomicBool::new(false),
+            disk_full: AtomicBool::new(false),
+            pace,
             arrived: Address::ALL.into_iter().map(|to| (to, Arc::new(Notify::new()))).collect(),
             changes: broadcast::Sender::new(CHANGES_KEPT),
         }

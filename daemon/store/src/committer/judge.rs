@@ -5,13 +5,12 @@
 use super::{Committer, Group};
 use crate::engine::Family;
 use crate::keys;
-use crate::mailboxes::Origin;
-use crate::prepare::{PreparedBatch, PreparedIncident, PreparedLetter};
+use crate::prepare::{PreparedBatch, PreparedEffect, PreparedIncident, PreparedLetter};
 use crate::records::{DedupRow, IncidentHead, Record as _, StoredEnvelope, TimerDue};
 use medic_core::effect::TimerChange;
 use medic_core::{EnvelopeId, IncidentId, TimestampMs};
 use medic_ports::JournalError;
-use medic_ports::journal::{EffectRecord, EffectState, Slot};
+use medic_ports::journal::{DeadPlace, EffectRecord, EffectState, Origin, Slot};
 use std::collections::{BTreeSet, HashMap};
 
 /// What a sender refused for a full mailbox is told to wait: some thousand envelopes are handled in it.
@@ -32,15 +31,17 @@ impl Committer {
         leaving: &BTreeSet<Slot>,
     ) -> Result<Vec<(Slot, Vec<u8>)>, JournalError> {
         if let Some(slot) = leaving.iter().find(|slot| !self.mailboxes.holds(**slot)) {
-            return Err(gone(*slot));
+            return Err(JournalError::gone(*slot));
         }
         let mut retried = Vec::with_capacity(batch.retries.len());
         for retry in &batch.retries {
             if leaving.contains(&retry.slot) || !self.mailboxes.holds(retry.slot) {
-                return Err(gone(retry.slot));
+                return Err(JournalError::gone(retry.slot));
             }
-            let stored =
-                self.engine.get(Family::Inbox, &keys::inbox(retry.slot))?.ok_or_else(|| gone(retry.slot))?;
+            let stored = self
+                .engine
+                .get(Family::Inbox, &keys::inbox(retry.slot))?
+                .ok_or_else(|| JournalError::gone(retry.slot))?;
             let envelope = StoredEnvelope {
                 attempts: retry.attempts,
                 visible_at: retry.visible_at,
@@ -49,6 +50,40 @@ impl Committer {
             retried.push((retry.slot, envelope.encode()?));
         }
         Ok(retried)
+    }
+
+    /// A dead letter that is gone was discarded or sent again already.
+    pub(super) fn judge_unburied(&self, group: &Group<'_>, places: &[DeadPlace]) -> Result<(), JournalError> {
+        let mut within = BTreeSet::new();
+        for place in places {
+            let there = within.insert(*place)
+                && !group.unburied.contains(place)
+                && self.engine.get(Family::Dead, &keys::dead(*place))?.is_some();
+            if !there {
+                return Err(JournalError::gone(place.slot));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing is done that was not started, and nothing that ended starts again.
+    pub(super) fn judge_effects(
+        &self,
+        group: &Group<'_>,
+        effects: &[PreparedEffect],
+    ) -> Result<(), JournalError> {
+        let mut within: HashMap<&[u8], EffectState> = HashMap::new();
+        for effect in effects {
+            let before = match within.get(effect.key.as_slice()) {
+                Some(state) => Some(*state),
+                None => self.effect_state(group, &effect.key)?,
+            };
+            if !effect.state.may_follow(before) {
+                return Err(JournalError::illegal_effect(&effect.id, before, effect.state));
+            }
+            within.insert(&effect.key, effect.state);
+        }
+        Ok(())
     }
 
     pub(super) fn judge_revisions(
@@ -82,9 +117,6 @@ impl Committer {
         for (incident, change) in &batch.timers {
             let (TimerChange::Set { kind, .. } | TimerChange::Cancel { kind }) = change;
             self.timer_due(group, &keys::timer_ix(incident, *kind))?;
-        }
-        for effect in &batch.effects {
-            self.effect_state(group, &effect.key)?;
         }
         Ok(())
     }
@@ -158,10 +190,4 @@ impl Committer {
         let row = self.engine.get(Family::Effects, key)?;
         Ok(row.map(|row| EffectRecord::decode(&row)).transpose()?.map(|record| record.state))
     }
-}
-
-/// The journal's way to say that a decision was made on what is no longer so: the handler reads again.
-fn gone(slot: Slot) -> JournalError {
-    let place = format!("mailbox:{}/{:?}/{}", slot.to, slot.lane, slot.seq).to_lowercase();
-    JournalError::Conflict { incident: IncidentId::new(place), expected: 1, found: 0 }
 }

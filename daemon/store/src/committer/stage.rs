@@ -4,8 +4,9 @@ use super::judge::Fate;
 use super::{Committer, Group};
 use crate::engine::Family;
 use crate::keys;
-use crate::prepare::{PreparedBatch, PreparedEffect, PreparedIncident, PreparedLetter};
-use crate::records::{Record as _, TimerDue};
+use crate::prepare::{PreparedBatch, PreparedDocument, PreparedEffect, PreparedIncident, PreparedLetter};
+use crate::records::{Record as _, StoredAnswer, TimerDue};
+use medic_core::audit::AuditRecord;
 use medic_core::effect::{TimerChange, TimerKind};
 use medic_core::{IncidentId, TimestampMs};
 use medic_ports::JournalError;
@@ -29,6 +30,7 @@ impl Committer {
             group.staging.put(Family::Inbox, &keys::inbox(slot), &letter.envelope)?;
             group.staging.put(Family::Dedup, &letter.dedup_key, &letter.dedup_row)?;
             group.dedup.insert(letter.dedup_key, letter.id.clone());
+            self.head.latest_at = self.head.latest_at.max(letter.at);
             group.lanes.insert((letter.to, letter.lane));
             group.arrived.insert(letter.to);
             accepted.push(Accepted { id: letter.id, duplicate: false });
@@ -53,6 +55,11 @@ impl Committer {
             group.staging.put(Family::Dead, key, record)?;
             self.head.dead_letters += 1;
         }
+        for place in &batch.unburied {
+            group.staging.delete(Family::Dead, &keys::dead(*place))?;
+            group.unburied.insert(*place);
+            self.head.dead_letters = self.head.dead_letters.saturating_sub(1);
+        }
         for (slot, envelope) in retried {
             group.staging.put(Family::Inbox, &keys::inbox(slot), &envelope)?;
             group.lanes.insert((slot.to, slot.lane));
@@ -61,10 +68,19 @@ impl Committer {
         for write in batch.incidents {
             self.stage_incident(group, write)?;
         }
-        for (key, value) in &batch.documents {
+        // Before the documents, which are stamped with the time of the latest.
+        for record in batch.audit {
+            self.stage_audit(group, record)?;
+        }
+        for PreparedDocument { key, value, is_answer } in batch.documents {
             match value {
-                Some(value) => group.staging.put(Family::Documents, key, value)?,
-                None => group.staging.delete(Family::Documents, key)?,
+                Some(mut value) => {
+                    if is_answer {
+                        StoredAnswer::stamp(&mut value, self.head.latest_at);
+                    }
+                    group.staging.put(Family::Documents, &key, &value)?;
+                }
+                None => group.staging.delete(Family::Documents, &key)?,
             }
         }
         // Fired before set: a batch that handles a timer may set the same one again.
@@ -80,21 +96,37 @@ impl Committer {
         for effect in batch.effects {
             self.stage_effect(group, effect)?;
         }
-        for record in batch.audit {
-            let (chained, head) = self.head.audit.append(record);
-            group.staging.put(Family::Audit, &chained.seq.to_be_bytes(), &chained.encode()?)?;
-            self.head.audit = head;
+        for (incident, decided) in batch.decided {
+            // The number this commit will have.
+            let key = keys::numbered(&incident, self.head.commit_seq + 1);
+            group.staging.put(Family::Decided, &key, &decided)?;
         }
         self.stage_letters(group, batch.letters, fates)
     }
 
-    fn stage_incident(&self, group: &mut Group<'_>, write: PreparedIncident) -> Result<(), JournalError> {
+    pub(super) fn stage_audit(
+        &mut self,
+        group: &mut Group<'_>,
+        record: AuditRecord,
+    ) -> Result<(), JournalError> {
+        let (chained, next) = self.head.audit.append(record);
+        group.staging.put(Family::Audit, &chained.seq.to_be_bytes(), &chained.encode()?)?;
+        if let Some(incident) = &chained.record.incident {
+            group.staging.put(Family::AuditIx, &keys::numbered(incident, chained.seq), &[])?;
+        }
+        self.head.latest_at = self.head.latest_at.max(chained.record.at);
+        self.head.audit = next;
+        Ok(())
+    }
+
+    fn stage_incident(&mut self, group: &mut Group<'_>, write: PreparedIncident) -> Result<(), JournalError> {
         let before = self.incident_head(group, &write.id)?;
         let PreparedIncident { id, head, snapshot, .. } = write;
         let key = keys::incident(&id);
         group.staging.put(Family::Incidents, &key, &snapshot)?;
         group.staging.put(Family::IncidentHeads, &key, &head.encode()?)?;
         let entered = before.is_none_or(|before| before.phase != head.phase);
+        self.head.count_phase(before.map(|before| before.phase), Some(head.phase));
         if entered {
             if let Some(before) = before {
                 group.staging.delete(Family::IncidentPhases, &keys::phase(before.phase, &id))?;
@@ -141,22 +173,19 @@ impl Committer {
         }
     }
 
-    fn stage_effect(&self, group: &mut Group<'_>, effect: PreparedEffect) -> Result<(), JournalError> {
-        let PreparedEffect { key, state, record } = effect;
+    fn stage_effect(&mut self, group: &mut Group<'_>, effect: PreparedEffect) -> Result<(), JournalError> {
+        let PreparedEffect { key, state, record, .. } = effect;
         let before = self.effect_state(group, &key)?;
+        let was_open = before.is_some_and(EffectState::is_open);
         group.staging.put(Family::Effects, &key, &record)?;
-        if is_open(state) {
+        if state.is_open() {
             group.staging.put(Family::EffectsOpen, &key, &[])?;
-        } else if before.is_some_and(is_open) {
+        } else if was_open {
             group.staging.delete(Family::EffectsOpen, &key)?;
         }
+        self.head.count_effect(was_open, state.is_open());
         group.effect_started |= state == EffectState::Started && before != Some(EffectState::Started);
         group.effects.insert(key, state);
         Ok(())
     }
-}
-
-/// Whether the outcome of such an effect is still to come.
-pub(crate) fn is_open(state: EffectState) -> bool {
-    matches!(state, EffectState::Intent | EffectState::Started)
 }

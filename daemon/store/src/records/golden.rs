@@ -4,15 +4,19 @@
 //! never overwritten: an old version that no longer decodes is a bug in the reader.
 
 use super::*;
+use medic_core::Event;
 use medic_core::audit::AuditRecord;
 use medic_core::call::{CallIntent, CallReceipt, CallRecord, Target};
 use medic_core::effect::{Effect, Notice, NoticeKind, TimerKind};
+use medic_core::event::EventKind;
 use medic_core::evidence::{Bearing, Confidence, Evidence, EvidenceSource, Finding, Gap};
 use medic_core::incident::{TrackedAlert, Transition};
 use medic_core::mail::{Address, Lane, Opening};
+use medic_core::replay::{Decision, Outcome};
 use medic_core::{
     Alert, AlertStatus, Component, Digest, EffectId, IncidentId, Labels, Phase, Principal, TimeRange,
 };
+use medic_ports::boot::Suspect;
 use medic_ports::journal::EffectState;
 use std::fmt::Debug;
 use std::path::PathBuf;
@@ -156,6 +160,46 @@ fn effect_record() -> EffectRecord {
     }
 }
 
+fn decided() -> Decided {
+    let decision = Decision {
+        incident: incident_id(),
+        envelope: EnvelopeId::from("01K7Z3V9Q2M4N6P8R0T2W4Y6B9"),
+        cause: Causation::Timer,
+        opens: Some(Opening { group: "cluster=\"lab\"".to_owned(), title: "HighLatency".to_owned() }),
+        event: Event {
+            at: TimestampMs(1_760_000_000_000),
+            kind: EventKind::AlertsArrived { alerts: Vec::new(), truncated: 2 },
+        },
+        policy: Digest::of_bytes(b"policy"),
+        outcome: Outcome::Advanced {
+            revision: 1,
+            effects: Digest::of_bytes(b"effects"),
+            records: Digest::of_bytes(b"records"),
+        },
+    };
+    let unchanged = Decision { opens: None, outcome: Outcome::Unchanged, ..decision.clone() };
+    let refused = Decision {
+        opens: None,
+        outcome: Outcome::Refused { code: "INCIDENT_CLOSED".to_owned() },
+        ..decision.clone()
+    };
+    Decided {
+        decisions: vec![decision, unchanged, refused],
+        state: Digest::of_bytes(b"state"),
+        phase: PhaseName::GatheringInfo,
+    }
+}
+
+/// Answers are framed bytes, not JSON: their file holds the frame.
+#[test]
+fn a_golden_answer_means_what_it_meant() {
+    let row = StoredAnswer { at: TimestampMs(1_760_000_000_000), answer: b"{\"told\":{}}" };
+    let bytes = std::fs::read(file("answer", 1)).unwrap();
+    assert_eq!((StoredAnswer::decode(&bytes), bytes.as_slice()), (row.clone(), row.encode().as_slice()));
+    let unstamped = StoredAnswer::decode(b"{\"told\":{}}");
+    assert_eq!(unstamped, StoredAnswer { at: TimestampMs(0), ..row });
+}
+
 #[test]
 fn golden_records_mean_what_they_meant() {
     let head = ChainHead::genesis();
@@ -178,21 +222,38 @@ fn golden_records_mean_what_they_meant() {
         DeadLetter { envelope: envelope().at_slot(slot), error: "panicked".to_owned(), at: TimestampMs(9) };
     check("dead_letter", 1, &dead);
     check("dedup", 1, &DedupRow { id: EnvelopeId::from("01K7"), at: TimestampMs(7) });
-    check("incident_head", 1, &IncidentHead { revision: 3, phase: PhaseName::AwaitingDecision });
+    let mut incident_head = IncidentHead { revision: 3, phase: PhaseName::AwaitingDecision, ended_at: None };
+    check("incident_head", 1, &incident_head);
+    (incident_head.phase, incident_head.ended_at) =
+        (PhaseName::Resolved, Some(TimestampMs(1_760_000_000_000)));
+    check("incident_head", 2, &incident_head);
     let timer = DueTimer { incident: incident_id(), kind: TimerKind::ApprovalLifetime, due: TimestampMs(8) };
     check("timer", 1, &timer);
     check("timer_index", 1, &TimerDue { due: TimestampMs(8) });
-    check("format", 1, &Format { schema_version: 1, min_reader_version: 1, boot_epoch: 12 });
-    check("store_head", 1, &StoreHead { commit_seq: 99, audit, dead_letters: 1 });
+    let format = Format { schema_version: 1, min_reader_version: 1, boot_epoch: 12, store_id: String::new() };
+    check("format", 1, &format);
+    let store_id = "00112233445566778899aabbccddeeff".to_owned();
+    check("format", 2, &Format { schema_version: 2, min_reader_version: 2, store_id, ..format });
+    let mut head = StoreHead { commit_seq: 99, audit, dead_letters: 1, ..StoreHead::genesis() };
+    check("store_head", 1, &head);
+    head.incidents = BTreeMap::from([(PhaseName::Diagnosing, 2), (PhaseName::Resolved, 7_001)]);
+    (head.effects_open, head.latest_at) = (3, TimestampMs(1_760_000_000_000));
+    check("store_head", 2, &head);
+    let suspect = Suspect { slot: Slot { seq: 16, ..slot }, strikes: 2 };
+    let run = Run { closed: false, unclean_in_a_row: 3, marked: Some(slot), suspect: Some(suspect) };
+    check("run", 1, &run);
+    check("decided", 1, &decided());
     check("lane", 1, &LaneSpan { head: 4, tail: 9, envelopes: 3, bytes: 1_234 });
 }
 
 #[test]
 fn a_version_from_the_future_is_named_and_damage_is_not_taken_for_it() {
-    let newer = IncidentHead::decode(&[2, b'{', b'}']);
-    assert_eq!(newer, Err(RecordError::Newer { kind: "incident head", found: 2, reads: 1 }));
+    let newer = IncidentHead::decode(&[3, b'{', b'}']);
+    assert_eq!(newer, Err(RecordError::Newer { kind: "incident head", found: 3, reads: 2 }));
     assert_eq!(newer.map_err(|error| error.code()), Err("STORE_NEWER_RECORD"));
-    for bytes in [&b""[..], &[0, b'{', b'}'], &[1], &[1, b'{', b'}'], b"\x01{\"revision\":1"] {
+    for bytes in
+        [&b""[..], &[0, b'{', b'}'], &[1], &[1, b'{', b'}'], &[2, b'{', b'}'], b"\x02{\"revision\":1"]
+    {
         let error = IncidentHead::decode(bytes).unwrap_err();
         assert_eq!(error.code(), "STORE_CORRUPT", "{bytes:?}");
     }

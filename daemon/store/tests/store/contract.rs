@@ -1,9 +1,9 @@
 //! The store keeps what every journal owes.
 
-use crate::support::config;
+use crate::support::{config, copy};
 use async_trait::async_trait;
 use medic_ports::fake::journal_contract::{self, JournalMaker};
-use medic_store::{Store, StoreConfig, check};
+use medic_store::{Store, StoreConfig, check, restore};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -27,6 +27,34 @@ impl JournalMaker for Maker {
         journal.shutdown();
         let made = self.made.lock().unwrap();
         Store::open(made.last().unwrap()).unwrap()
+    }
+
+    /// The directory as a kill would leave it: copied while the store is open.
+    async fn crash(&self, journal: Store) -> Store {
+        let (from, next) = self.next();
+        copy(&from, &next.dir);
+        journal.shutdown();
+        Store::open(&next).unwrap()
+    }
+
+    async fn restore(&self, journal: Store) -> Store {
+        let (_, next) = self.next();
+        let backup = next.dir.with_extension("backup");
+        journal.backup(&backup).unwrap();
+        journal.shutdown();
+        restore(&backup, &next.dir).unwrap();
+        Store::open(&next).unwrap()
+    }
+}
+
+impl Maker {
+    /// Where the last store is, and the configuration of one that takes its place.
+    fn next(&self) -> (PathBuf, StoreConfig) {
+        let mut made = self.made.lock().unwrap();
+        let last = made.last().unwrap().clone();
+        let next = StoreConfig { dir: self.root.path().join(made.len().to_string()), ..last.clone() };
+        made.push(next.clone());
+        (last.dir, next)
     }
 }
 

@@ -15,4 +15,7 @@ mod export;
 mod groups;
 mod images;
 mod kill;
+mod one_incident;
+mod restoring;
+mod retention;
 mod support;
