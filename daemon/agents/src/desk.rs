@@ -3,8 +3,12 @@
 //! Every word that could change an incident becomes a durable letter first and is answered second. Reads go straight to
 //! the journal. Never decides anything: that is core's `step`, run by the supervisor.
 
+mod answer;
+mod mailbox;
+mod status;
+
 use crate::safe_mode::SafeMode;
-use crate::shell::lock;
+use crate::shell::Shell;
 use crate::world::{Ports, World};
 use medic_core::alert::AlertStatus;
 use medic_core::event::EventKind;
@@ -13,19 +17,26 @@ use medic_core::mail::{Address, Body, Causation, Lane, Letter, Opening};
 use medic_core::permit::Ground;
 use medic_core::tool::ToolCall;
 use medic_core::{
-    Alert, AlertBatch, Digest, EnvelopeId, Event, Fault, Incident, IncidentId, Labels, Permit, PhaseName,
-    Policy, Principal, Refusal, TimestampMs,
+    Alert, AlertBatch, Digest, EnvelopeId, Event, Fault, IncidentId, Labels, Permit, PhaseName, Policy,
+    Principal, Refusal, TimestampMs,
 };
-use medic_ports::journal::{Accepted, IncidentFilter, JournalError, JournalHealth, Table};
-use medic_ports::tools::{RejectedPlugin, ToolOutput};
-use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-use tokio::sync::oneshot;
+use medic_ports::journal::{Accepted, JournalError, Table};
+use medic_ports::tools::ToolOutput;
+use std::sync::Arc;
+
+pub(crate) use answer::{Answer, Waiters};
+pub use mailbox::MailboxView;
+pub use status::{ActorStatus, Status};
 
 /// How long a caller is kept waiting for the supervisor's answer. 10 s: far above a commit on a slow disk; the letter
 /// is stored all the same.
 const ANSWER_WAIT_MS: u64 = 10_000;
+/// Told to callers while the daemon ends. 5 s: its successor is up by then.
+const STOPPING_RETRY_MS: u64 = 5_000;
+/// Bytes of a title or a reason given by a caller. 2 KiB: a paragraph.
+const TEXT_BYTES_MAX: usize = 2 * 1024;
+/// Labels, and annotations, of an incident opened by hand. 64, as many as Prometheus allows a series.
+const LABELS_MAX: usize = 64;
 
 /// An incident opened by hand.
 #[derive(Clone, Debug)]
@@ -67,6 +78,8 @@ pub enum DeskError {
     NoSuchIncident(IncidentId),
     #[error("there is no tool {0}")]
     NoSuchTool(String),
+    #[error("there is no dead letter {0}")]
+    NoSuchLetter(EnvelopeId),
     #[error("{0}")]
     Invalid(String),
     #[error("{0}")]
@@ -94,98 +107,18 @@ impl From<JournalError> for DeskError {
     }
 }
 
-/// The supervisor's answer as it is kept for callers that ask again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "answer")]
-pub(crate) enum Answer {
-    Told { incident: IncidentId, revision: u64, phase: PhaseName },
-    Refused(Refusal),
-    NoSuchIncident,
-}
-
-impl Answer {
-    pub fn told(incident: &Incident) -> Self {
-        Self::Told {
-            incident: incident.id.clone(),
-            revision: incident.revision,
-            phase: incident.phase.name(),
-        }
-    }
-}
-
-/// Callers that wait for an answer. Volatile on purpose: the answer itself is a row in the journal.
-#[derive(Default)]
-pub(crate) struct Waiters(Mutex<HashMap<EnvelopeId, Vec<oneshot::Sender<Answer>>>>);
-
-impl Waiters {
-    fn wait(&self, id: &EnvelopeId) -> oneshot::Receiver<Answer> {
-        let (sender, receiver) = oneshot::channel();
-        let mut waiting = lock(&self.0);
-        let entry = waiting.entry(id.clone()).or_default();
-        entry.retain(|sender| !sender.is_closed());
-        entry.push(sender);
-        receiver
-    }
-    fn forget(&self, id: &EnvelopeId) {
-        let mut waiting = lock(&self.0);
-        if let Some(entry) = waiting.get_mut(id) {
-            entry.retain(|sender| !sender.is_closed());
-            if entry.is_empty() {
-                waiting.remove(id);
-            }
-        }
-    }
-    pub fn answer(&self, id: &EnvelopeId, answer: Answer) {
-        for sender in lock(&self.0).remove(id).unwrap_or_default() {
-            // A caller that has given up finds the answer in the journal.
-            let _ = sender.send(answer.clone());
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ActorStatus {
-    pub name: String,
-    /// `starting`, `running`, `restarting`, `stopped`.
-    pub state: String,
-    pub restarts: u64,
-    /// Incidents being worked on.
-    pub in_flight: usize,
-    pub last_error: Option<String>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct Status {
-    /// Why only queries run and approvals are frozen.
-    pub safe_mode: Option<String>,
-    pub actors: Vec<ActorStatus>,
-    pub journal: JournalHealth,
-    /// Neither resolved nor escalated; counted up to 1,000.
-    pub live_incidents: usize,
-    pub started_at: TimestampMs,
-    pub now: TimestampMs,
-    pub tools: usize,
-    pub rejected_plugins: Vec<RejectedPlugin>,
-    pub knowledge: bool,
-    pub model: Option<String>,
-}
-
 #[derive(Clone)]
 pub struct Desk {
     world: Arc<World>,
     waiters: Arc<Waiters>,
-    actors: Arc<Vec<Arc<Mutex<ActorStatus>>>>,
+    shells: Arc<Vec<Shell>>,
     started_at: TimestampMs,
 }
 
 impl Desk {
-    pub(crate) fn new(
-        world: Arc<World>,
-        waiters: Arc<Waiters>,
-        actors: Vec<Arc<Mutex<ActorStatus>>>,
-    ) -> Self {
+    pub(crate) fn new(world: Arc<World>, waiters: Arc<Waiters>, shells: Vec<Shell>) -> Self {
         let started_at = world.now();
-        Self { world, waiters, actors: Arc::new(actors), started_at }
+        Self { world, waiters, shells: Arc::new(shells), started_at }
     }
 
     pub fn ports(&self) -> &Ports {
@@ -201,6 +134,15 @@ impl Desk {
         &self.world.safe_mode
     }
 
+    /// Whether anything new is taken in.
+    fn open(&self) -> Result<(), DeskError> {
+        if !self.world.stop.is_asked() {
+            return Ok(());
+        }
+        let message = "the daemon is stopping".to_owned();
+        Err(DeskError::Unavailable { code: "STOPPING", message, retry_after_ms: STOPPING_RETRY_MS })
+    }
+
     /// Stores one delivery. `Ok` means durable; the investigation comes later.
     ///
     /// # Errors
@@ -211,6 +153,7 @@ impl Desk {
         door: &str,
         principal: Option<Principal>,
     ) -> Result<Received, DeskError> {
+        self.open()?;
         let alerts = batch.alerts.len();
         // The delivery's own identity: the same episodes in the same state are the same message, whoever of an HA pair
         // sends them and however often. A group that says more or less is another one.
@@ -238,6 +181,10 @@ impl Desk {
         door: &str,
         principal: Principal,
     ) -> Result<IncidentId, DeskError> {
+        self.open()?;
+        within("the title", manual.title.len(), TEXT_BYTES_MAX)?;
+        within("the number of labels", manual.labels.0.len(), LABELS_MAX)?;
+        within("the number of annotations", manual.annotations.0.len(), LABELS_MAX)?;
         if manual.title.trim().is_empty() {
             return Err(DeskError::Invalid("an incident needs a title".to_owned()));
         }
@@ -275,6 +222,7 @@ impl Desk {
         principal: Principal,
         request_id: Option<String>,
     ) -> Result<Told, DeskError> {
+        self.open()?;
         let deciding = matches!(
             kind,
             EventKind::Approved { .. }
@@ -283,6 +231,9 @@ impl Desk {
                 | EventKind::DiagnosisRequested { .. }
                 | EventKind::RemedyRequested { .. }
         );
+        if let EventKind::Rejected { reason, .. } | EventKind::EscalationRequested { reason, .. } = &kind {
+            within("the reason", reason.len(), TEXT_BYTES_MAX)?;
+        }
         if !deciding {
             return Err(DeskError::Invalid(format!("{} is not for people to say", kind.name())));
         }
@@ -305,6 +256,7 @@ impl Desk {
         door: &str,
         principal: Principal,
     ) -> Result<Execution, DeskError> {
+        self.open()?;
         let tools = &self.world.ports.tools;
         let tool = tools.describe(&call.tool).ok_or_else(|| DeskError::NoSuchTool(call.tool.to_string()))?;
         match serde_json::from_str::<serde_json::Value>(&call.args_json) {
@@ -337,23 +289,6 @@ impl Desk {
         let batch = medic_ports::Batch { audit, ..Default::default() };
         self.world.ports.journal.commit(batch).await?;
         output.map(Execution::Output).map_err(DeskError::Failed)
-    }
-
-    pub fn status(&self) -> Result<Status, DeskError> {
-        let filter = IncidentFilter { live_only: true, limit: 1_000, ..IncidentFilter::default() };
-        let ports = &self.world.ports;
-        Ok(Status {
-            safe_mode: self.world.safe_mode.reason().map(str::to_owned),
-            actors: self.actors.iter().map(|status| lock(status).clone()).collect(),
-            journal: ports.journal.health(),
-            live_incidents: ports.journal.incidents(&filter)?.len(),
-            started_at: self.started_at,
-            now: self.world.now(),
-            tools: ports.tools.list().len(),
-            rejected_plugins: ports.tools.rejected(),
-            knowledge: ports.knowledge.is_some(),
-            model: ports.model.as_ref().map(|model| model.name()),
-        })
     }
 
     /// The same caller's same request id gives the same incident, also after a restart.
@@ -437,6 +372,14 @@ impl Desk {
             None => Err(DeskError::Pending),
         }
     }
+}
+
+fn within(what: &str, found: usize, limit: usize) -> Result<(), DeskError> {
+    if found <= limit {
+        return Ok(());
+    }
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+    Err(DeskError::Refused(Refusal::LimitExceeded { what: what.to_owned(), limit }))
 }
 
 fn into_told(incident: &IncidentId, answer: Answer) -> Result<Told, DeskError> {

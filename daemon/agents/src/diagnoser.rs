@@ -24,6 +24,8 @@ use std::sync::Arc;
 
 /// Incidents diagnosed side by side. 64: the slow part is waiting for a model.
 const CONCURRENCY: usize = 64;
+/// Beyond diagnosis' own deadline, which escalates: what comes later is of no use to anybody.
+const SLACK_MS: u64 = 15_000;
 /// Hypotheses kept. 8: beyond that nobody reads.
 const HYPOTHESES_MAX: usize = 8;
 /// A specific finding weaker than this does not explain away that the component is slow or fails. 0.3: half of what an
@@ -43,6 +45,9 @@ impl Worker for Diagnoser {
     }
     fn concurrency(&self) -> usize {
         CONCURRENCY
+    }
+    fn patience_ms(&self, _: &Envelope) -> u64 {
+        self.world.policy.diagnose_deadline_ms.saturating_add(SLACK_MS)
     }
 
     async fn handle(&self, envelopes: &[Envelope]) -> Result<(), WorkError> {
@@ -148,7 +153,7 @@ impl Diagnoser {
             incident.firing().filter_map(|t| t.alert.component(labels)).map(|c| c.to_string()).collect();
         alerted.sort();
         alerted.dedup();
-        RcaInput { indications, topology: topology(&self.world).await, alerted, now_ms: self.world.now().0 }
+        RcaInput { indications, topology: topology(&self.world).await, alerted, now_ms: self.world.wall().0 }
     }
 
     fn is_generic(&self, category: &str) -> bool {

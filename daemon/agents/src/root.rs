@@ -3,9 +3,11 @@
 //! ractor has no restart strategies and its default is to die with the child; this is ours: one for one, with back-off,
 //! and beyond an intensity safe mode instead of a loop.
 
+use crate::conditions::{Code, Conditions};
 use crate::safe_mode::SafeMode;
-use crate::shell::{Nudge, Shell, lock};
+use crate::shell::{Nudge, Shell};
 use crate::timekeeper::{Tick, Timekeeper};
+use crate::watchdog::{Look, Watchdog};
 use medic_ports::Clock;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use serde::Deserialize;
@@ -37,13 +39,15 @@ impl Default for RestartPolicy {
 pub(crate) enum Spec {
     Mail(Shell),
     Time(Timekeeper),
+    Watch(Watchdog),
 }
 
 impl Spec {
     fn name(&self) -> String {
         match self {
-            Self::Mail(shell) => lock(&shell.status()).name.clone(),
+            Self::Mail(shell) => shell.name(),
             Self::Time(_) => "timekeeper".to_owned(),
+            Self::Watch(_) => "watchdog".to_owned(),
         }
     }
 
@@ -51,12 +55,17 @@ impl Spec {
         match self {
             Self::Mail(shell) => {
                 let (child, _): (ActorRef<Nudge>, _) =
-                    Actor::spawn_linked(None, shell.again(), (), root).await?;
+                    Actor::spawn_linked(None, shell.clone(), (), root).await?;
                 Ok(child.get_cell())
             }
             Self::Time(timekeeper) => {
                 let (child, _): (ActorRef<Tick>, _) =
                     Actor::spawn_linked(None, timekeeper.clone(), (), root).await?;
+                Ok(child.get_cell())
+            }
+            Self::Watch(watchdog) => {
+                let (child, _): (ActorRef<Look>, _) =
+                    Actor::spawn_linked(None, watchdog.clone(), (), root).await?;
                 Ok(child.get_cell())
             }
         }
@@ -68,6 +77,7 @@ pub(crate) struct Root {
     pub policy: RestartPolicy,
     pub clock: Arc<dyn Clock>,
     pub safe_mode: SafeMode,
+    pub conditions: Conditions,
 }
 
 pub(crate) enum RootMessage {
@@ -94,24 +104,19 @@ impl Root {
 
     fn died(&self, index: usize, error: &str, myself: &ActorRef<RootMessage>, state: &mut RootState) {
         let Some(spec) = self.children.get(index) else { return };
-        let (name, now) = (spec.name(), self.clock.now().0);
+        let (name, now) = (spec.name(), self.clock.elapsed_ms());
         let deaths = state.deaths.entry(index).or_default();
         deaths.push_back(now);
         while deaths.front().is_some_and(|at| at.saturating_add(self.policy.window_ms) < now) {
             deaths.pop_front();
         }
         let recent = deaths.len();
+        let for_good = recent > self.policy.restarts_max;
         if let Spec::Mail(shell) = spec {
-            let status = shell.status();
-            let mut status = lock(&status);
-            status.restarts += 1;
-            status.state = "restarting".to_owned();
-            status.last_error = Some(error.to_owned());
+            shell.died(error, for_good);
         }
-        if recent > self.policy.restarts_max {
-            if let Spec::Mail(shell) = spec {
-                lock(&shell.status()).state = "stopped".to_owned();
-            }
+        self.conditions.set(Code::ActorRestarting, "", &format!("{name}: {error}"));
+        if for_good {
             self.safe_mode
                 .enter(format!("{name} died {recent} times in {} s: {error}", self.policy.window_ms / 1000));
             return;

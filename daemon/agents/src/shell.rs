@@ -5,315 +5,320 @@
 //! actor's message loop: a slow query for one incident delays no other. Never decides what a letter means; that is the
 //! [`Worker`]'s.
 
+mod flight;
+mod tray;
+mod watch;
+mod worker;
+
+use crate::careful::{Admission, Turn};
 use crate::desk::ActorStatus;
+use crate::guard::{Pen, WRITING};
+use crate::pace::Pace;
+use crate::setbacks;
 use crate::world::World;
-use async_trait::async_trait;
+use flight::{Flight, Outcome, Report, Running, Trouble};
 use futures::FutureExt as _;
-use medic_core::audit::AuditRecord;
-use medic_core::event::EventKind;
-use medic_core::mail::{Address, Body, Causation, Envelope, Lane, Letter};
-use medic_core::{EnvelopeId, Event, IncidentId};
-use medic_ports::journal::{Batch, DeadLetter, JournalError, Retry, Slot};
+use medic_core::mail::Envelope;
+use medic_ports::journal::{Batch, JournalError, Slot};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tray::{Bundle, Room};
 
-/// Letters of one key handled in one commit, at most. 64: the knee of the measured curve of drained commits.
-const DRAIN_MAX: usize = 64;
-/// Letters looked at per lane in one scan. 1,024: beyond what may be in flight at once, so that a scan always finds work.
-const SCAN_MAX: usize = 1_024;
-/// Failed handlings before a letter is set aside. 3: twice may be bad luck.
-pub(crate) const ATTEMPTS_MAX: u32 = 3;
-/// Wait before the second try; quadruples. 500 ms: outlives a Prometheus reload.
-const RETRY_FIRST_MS: u64 = 500;
+pub(crate) use worker::{WorkError, Worker};
 
-/// Why handling did not come to its commit.
-#[derive(Debug)]
-pub(crate) enum WorkError {
-    /// Another commit came between; decide again on what is there now.
-    Conflict,
-    /// Storage failed: nothing more may be started.
-    Storage(JournalError),
-    /// Counted against the letter.
-    Failed(String),
-}
-
-impl From<JournalError> for WorkError {
-    fn from(error: JournalError) -> Self {
-        match error {
-            JournalError::Conflict { .. } => Self::Conflict,
-            JournalError::Full { .. } | JournalError::LowSpace { .. } => Self::Failed(error.to_string()),
-            other => Self::Storage(other),
-        }
-    }
-}
-
-/// What a mailbox's letters mean.
-#[async_trait]
-pub(crate) trait Worker: Send + Sync + 'static {
-    fn address(&self) -> Address;
-    /// Keys handled side by side.
-    fn concurrency(&self) -> usize;
-    /// Letters with the same key are handled one after the other; letters that may be handled in one commit share it too.
-    fn key(&self, envelope: &Envelope) -> String {
-        envelope.body.incident().map(|incident| incident.to_string()).unwrap_or_default()
-    }
-    /// Whether several letters of one key may go into one commit.
-    fn drains(&self) -> bool {
-        false
-    }
-    /// Whether this letter may be worked on now; one held back stays where it is.
-    fn may_start(&self, _envelope: &Envelope) -> bool {
-        true
-    }
-    /// Handles letters of one key wholly, their commit included.
-    async fn handle(&self, envelopes: &[Envelope]) -> Result<(), WorkError>;
-}
+/// Between two questions whether what the worker held back may be started. 100 ms: safe mode and full mailboxes end by
+/// somebody else's hand, who tells nobody here.
+const HELD_LOOK_MS: u64 = 100;
 
 #[derive(Debug)]
 pub(crate) enum Nudge {
     /// There may be mail, or something has finished.
     Wake,
+    /// The time has come that the actor itself wanted to look again.
+    Alarm,
 }
 
-#[derive(Debug)]
-struct Outcome {
-    key: String,
-    slots: Vec<Slot>,
-    result: Result<(), Trouble>,
+/// How its actor fares.
+struct Standing {
+    state: &'static str,
+    restarts: u64,
+    last_error: Option<String>,
 }
 
-#[derive(Debug)]
-enum Trouble {
-    Work(WorkError),
-    Panicked(String),
-}
-
-/// What is being worked on. Outlives the actor: a restarted one must not start what its predecessor's task still does.
-#[derive(Default)]
-struct InFlight {
-    keys: BTreeSet<String>,
-    slots: BTreeSet<Slot>,
-    /// Letters that made a drained group panic: handled alone from now on, so that the culprit is known.
-    alone: BTreeSet<Slot>,
-    /// What ended and has not been looked at; waits here when the actor is dead at that moment.
-    finished: Vec<Outcome>,
-    tasks: JoinSet<()>,
-}
-
+/// Clones are handles on one shell: one is the actor, others watch it.
+#[derive(Clone)]
 pub(crate) struct Shell {
     world: Arc<World>,
     worker: Arc<dyn Worker>,
-    flight: Arc<Mutex<InFlight>>,
-    status: Arc<Mutex<ActorStatus>>,
+    pace: Pace,
+    flight: Arc<Mutex<Flight>>,
+    tasks: Arc<Mutex<JoinSet<()>>>,
+    /// Rung when a task ends: heard by whichever actor is alive.
+    bell: Arc<Notify>,
+    standing: Arc<Mutex<Standing>>,
 }
 
 impl Shell {
-    pub fn new(world: Arc<World>, worker: Arc<dyn Worker>) -> Self {
-        let status = ActorStatus {
-            name: worker.address().to_string(),
-            state: "starting".to_owned(),
-            restarts: 0,
-            in_flight: 0,
-            last_error: None,
-        };
-        Self { world, worker, flight: Arc::default(), status: Arc::new(Mutex::new(status)) }
-    }
-
-    /// The same shell for a restarted actor: what is in flight is remembered.
-    pub fn again(&self) -> Self {
+    pub fn new(world: Arc<World>, worker: Arc<dyn Worker>, pace: Pace) -> Self {
+        let standing = Standing { state: "starting", restarts: 0, last_error: None };
         Self {
-            world: self.world.clone(),
-            worker: self.worker.clone(),
-            flight: self.flight.clone(),
-            status: self.status.clone(),
+            world,
+            worker,
+            pace,
+            flight: Arc::default(),
+            tasks: Arc::default(),
+            bell: Arc::default(),
+            standing: Arc::new(Mutex::new(standing)),
         }
     }
 
-    pub fn status(&self) -> Arc<Mutex<ActorStatus>> {
-        self.status.clone()
+    pub fn name(&self) -> String {
+        self.worker.address().to_string()
     }
 
-    /// Waits until nothing is in flight, at most `ms`.
-    pub async fn drained(&self, ms: u64) -> bool {
-        let mut tasks = std::mem::take(&mut lock(&self.flight).tasks);
+    pub fn status(&self) -> ActorStatus {
+        let (in_flight, oldest_in_flight_ms, stuck, hung) = {
+            let flight = lock(&self.flight);
+            let running = || flight.running.values();
+            let keys = running().map(|running| {
+                let mut keys: Vec<&str> = running.places.iter().map(|(key, _)| key.as_str()).collect();
+                keys.dedup();
+                keys.len()
+            });
+            let oldest = running().map(|running| running.ran_ms).max().unwrap_or_default();
+            let stuck = running().any(|running| running.ran_ms > running.patience_ms);
+            (keys.sum(), oldest, stuck, running().any(|running| running.hung))
+        };
+        let standing = lock(&self.standing);
+        let state = if hung { "hung" } else { standing.state };
+        ActorStatus {
+            name: self.name(),
+            state: state.to_owned(),
+            restarts: standing.restarts,
+            in_flight,
+            oldest_in_flight_ms,
+            stuck,
+            last_error: standing.last_error.clone(),
+        }
+    }
+
+    /// Its actor has died. `for_good`: and will not be restarted.
+    pub fn died(&self, error: &str, for_good: bool) {
+        let mut standing = lock(&self.standing);
+        standing.restarts += 1;
+        standing.state = if for_good { "stopped" } else { "restarting" };
+        standing.last_error = Some(error.to_owned());
+    }
+
+    /// Waits until nothing is in flight, at most until `enough` is. What is then still at work is ended, and its letters
+    /// are there at the next start.
+    pub async fn drained(&self, enough: impl Future<Output = ()>) -> bool {
+        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         let all = async { while tasks.join_next().await.is_some() {} };
-        let done = tokio::select! { () = all => true, () = self.world.ports.clock.sleep(ms) => false };
+        let done = tokio::select! { biased; () = all => true, () = enough => false };
         if !done {
             tasks.abort_all();
         }
         done
     }
 
-    /// Starts what may be started. Returns when the earliest letter that is put off becomes visible.
-    fn start_work(&self, myself: &ActorRef<Nudge>) -> Result<Option<u64>, JournalError> {
-        let now = self.world.now();
-        let mut wait_ms: Option<u64> = None;
-        let mut groups: BTreeMap<String, Vec<Envelope>> = BTreeMap::new();
-        // A key whose earlier letter must wait holds its later ones back too, in every lane behind.
-        let mut held: BTreeSet<String> = BTreeSet::new();
-        let mut flight = lock(&self.flight);
-        let room = self.worker.concurrency().saturating_sub(flight.keys.len());
-        if room == 0 {
+    /// Starts what may be started. Returns after how long there may be more, in ms.
+    fn start_work(&self) -> Result<Option<u64>, JournalError> {
+        if self.world.stop.is_asked() {
             return Ok(None);
         }
-        'lanes: for lane in [Lane::Control, Lane::Approval, Lane::Normal] {
-            for envelope in self.world.ports.journal.mail(self.worker.address(), lane, 0, SCAN_MAX)? {
-                let slot = Slot::of(&envelope);
-                let key = self.worker.key(&envelope);
-                if flight.slots.contains(&slot) || flight.keys.contains(&key) || held.contains(&key) {
-                    continue;
-                }
-                if envelope.visible_at > now {
-                    let due = envelope.visible_at.since_ms(now);
-                    wait_ms = Some(wait_ms.map_or(due, |known| known.min(due)));
-                    held.insert(key);
-                    continue;
-                }
-                if !self.worker.may_start(&envelope) {
-                    held.insert(key);
-                    continue;
-                }
-                let alone = !self.worker.drains() || envelope.attempts > 0 || flight.alone.contains(&slot);
-                let full = groups.len() >= room;
-                match groups.get_mut(&key) {
-                    Some(_) if alone => {
-                        held.insert(key);
-                    }
-                    Some(group) if group.len() < DRAIN_MAX => group.push(envelope),
-                    Some(_) => {
-                        held.insert(key);
-                    }
-                    None if full => break 'lanes,
-                    None => {
-                        if alone {
-                            held.insert(key.clone());
-                        }
-                        groups.insert(key, vec![envelope]);
-                    }
+        let journal = &*self.world.ports.journal;
+        let now = self.world.now();
+        let mut flight = lock(&self.flight);
+        let more = flight.tray.read(journal, &*self.worker)?;
+        let side_by_side = self.worker.concurrency().min(self.pace.side_by_side_max);
+        let mut room = Room {
+            bundles: side_by_side.saturating_sub(flight.running.len()),
+            letters: self.pace.letters_per_commit_max,
+        };
+        let mut turn = None;
+        if room.bundles > 0 && self.world.careful.is_on() {
+            match self.world.careful.admit() {
+                Admission::Free => {}
+                // Whoever has the turn now changes it when done, and that wakes this shell.
+                Admission::Wait => return Ok(None),
+                Admission::Alone(given) => {
+                    room = Room { bundles: 1, letters: 1 };
+                    turn = Some(given);
                 }
             }
         }
-        for (key, envelopes) in groups {
-            let slots: Vec<Slot> = envelopes.iter().map(Slot::of).collect();
-            flight.keys.insert(key.clone());
-            flight.slots.extend(slots.iter().copied());
-            let (worker, myself, finished) = (self.worker.clone(), myself.clone(), self.flight.clone());
-            flight.tasks.spawn(async move {
-                let result = match AssertUnwindSafe(worker.handle(&envelopes)).catch_unwind().await {
-                    Ok(done) => done.map_err(Trouble::Work),
-                    Err(panic) => Err(Trouble::Panicked(panic_text(&*panic))),
-                };
-                lock(&finished).finished.push(Outcome { key, slots, result });
-                // A dead actor cannot be nudged; its successor looks by itself when it starts.
-                let _ = myself.send_message(Nudge::Wake);
-            });
+        let bundles = flight.tray.take(journal, &*self.worker, room, now)?;
+        let mut wait_ms = flight.tray.next_due().map(|due| due.since_ms(now));
+        if flight.tray.holds_back() {
+            wait_ms = Some(wait_ms.map_or(HELD_LOOK_MS, |known| known.min(HELD_LOOK_MS)));
         }
-        while flight.tasks.try_join_next().is_some() {}
-        lock(&self.status).in_flight = flight.keys.len();
-        Ok(wait_ms)
+        drop(flight);
+        for bundle in bundles {
+            self.spawn(bundle, turn.take());
+        }
+        Ok(if more { Some(0) } else { wait_ms })
     }
 
-    async fn finish(&self, outcome: Outcome) -> Result<(), ActorProcessingErr> {
-        {
-            let mut flight = lock(&self.flight);
-            flight.keys.remove(&outcome.key);
-            for slot in &outcome.slots {
-                flight.slots.remove(slot);
-                if outcome.result.is_ok() {
-                    flight.alone.remove(slot);
-                }
-            }
-            lock(&self.status).in_flight = flight.keys.len();
+    fn spawn(&self, bundle: Bundle, turn: Option<Turn>) {
+        let Bundle { envelopes, places, .. } = bundle;
+        let pen = Arc::new(Pen::default());
+        let patience_ms =
+            envelopes.iter().map(|envelope| self.worker.patience_ms(envelope)).max().unwrap_or(0);
+        let task = lock(&self.flight).board(Running {
+            places,
+            letter: envelopes.first().map(|envelope| envelope.id.to_string()).unwrap_or_default(),
+            patience_ms,
+            ran_ms: 0,
+            pen: pen.clone(),
+            abort: None,
+            aborted_at_ms: None,
+            hung: false,
+        });
+        let (world, worker) = (self.world.clone(), self.worker.clone());
+        let report = Report { flight: self.flight.clone(), bell: self.bell.clone(), task, result: None };
+        let work = async move {
+            let done = AssertUnwindSafe(handle(&world, &*worker, &envelopes, turn)).catch_unwind().await;
+            report.file(match done {
+                Ok(done) => done.map_err(Trouble::Work),
+                Err(panic) => Err(Trouble::Panicked(panic_text(&*panic))),
+            });
+        };
+        // Not under the flight's lock: a runtime that is going down drops the task here, which then reports.
+        let abort = {
+            let mut tasks = lock(&self.tasks);
+            while tasks.try_join_next().is_some() {}
+            tasks.spawn(WRITING.scope(pen, work))
+        };
+        if let Some(running) = lock(&self.flight).running.get_mut(&task) {
+            running.abort = Some(abort);
         }
-        let trouble = match outcome.result {
-            Ok(()) => return Ok(()),
+    }
+
+    /// Looks at what has ended; what went wrong is written down. An error is the actor's end, and comes last.
+    async fn finish(&self, outcomes: Vec<Outcome>) -> Result<(), ActorProcessingErr> {
+        let mut death: Option<ActorProcessingErr> = None;
+        for outcome in outcomes {
+            if let Err(error) = self.finish_one(outcome).await {
+                death.get_or_insert(error);
+            }
+        }
+        death.map_or(Ok(()), Err)
+    }
+
+    async fn finish_one(&self, Outcome { task, result }: Outcome) -> Result<(), ActorProcessingErr> {
+        let Some(Running { places, ran_ms, .. }) = lock(&self.flight).running.remove(&task) else {
+            return Ok(());
+        };
+        let trouble = match result {
+            Ok(()) => {
+                lock(&self.flight).tray.handled(&places);
+                return Ok(());
+            }
             Err(trouble) => trouble,
         };
-        let (text, panicked) = match trouble {
+        let (error, panicked) = match trouble {
             Trouble::Work(WorkError::Storage(error)) => {
                 self.world.safe_mode.enter(format!("{}: {error}", error.code()));
-                return Err(error.to_string().into());
+                return Err(error.into());
             }
-            // Nothing was written: the same letters are decided on again at once.
-            Trouble::Work(WorkError::Conflict) => return Ok(()),
+            // Nothing was written: the same letters are decided on again at once, each by itself.
+            Trouble::Work(WorkError::Conflict) => {
+                self.give_back(&places, true)?;
+                return Ok(());
+            }
+            Trouble::Work(WorkError::Busy { retry_after_ms, why }) => {
+                tracing::debug!(actor = self.name(), why, retry_after_ms, "no room: waiting");
+                self.give_back(&places, false)?;
+                self.defer(&places, retry_after_ms);
+                return Ok(());
+            }
             Trouble::Work(WorkError::Failed(text)) => (text, false),
             Trouble::Panicked(text) => (format!("panicked: {text}"), true),
+            Trouble::CutOff => (format!("HANDLER_HUNG: no result after {} s", ran_ms / 1000), false),
         };
-        lock(&self.status).last_error = Some(text.clone());
-        if outcome.slots.len() > 1 {
+        lock(&self.standing).last_error = Some(error.clone());
+        if places.len() == 1 {
+            self.put_off(&places, &error).await?;
+        } else {
             // Nothing of the group was committed. Alone, each will show whether it was the one.
-            lock(&self.flight).alone.extend(outcome.slots);
-        } else if let Some(slot) = outcome.slots.first() {
-            self.put_off(*slot, &text).await?;
+            self.give_back(&places, true)?;
         }
-        if panicked { Err(text.into()) } else { Ok(()) }
+        if panicked { Err(error.into()) } else { Ok(()) }
     }
 
-    /// Counts a failed attempt: the letter waits, or after the last one lies in the dead letters.
-    async fn put_off(&self, slot: Slot, error: &str) -> Result<(), ActorProcessingErr> {
-        let journal = &self.world.ports.journal;
-        let found = journal.mail(slot.to, slot.lane, slot.seq, 1)?.into_iter().find(|e| e.seq == slot.seq);
-        let Some(envelope) = found else { return Ok(()) };
-        let now = self.world.now();
-        let attempts = envelope.attempts + 1;
-        let mut batch = Batch::default();
-        let incident = envelope.body.incident().cloned();
-        let dead = attempts >= ATTEMPTS_MAX;
-        batch.audit.push(AuditRecord {
-            at: now,
-            incident: incident.clone(),
-            actor: self.worker.address().to_string(),
-            kind: if dead { "dead_letter" } else { "retry" }.to_owned(),
-            subject: envelope.id.to_string(),
-            rule: None,
-            detail: serde_json::json!({ "attempts": attempts, "error": error }),
-        });
-        if dead {
-            tracing::error!(actor = %slot.to, letter = %envelope.id, error, "letter set aside");
-            if let Some(incident) = incident {
-                batch.letters.push(dead_letter_notice(&incident, &envelope, error, now));
+    /// Letters that were not handled go back as the journal has them. `apart`: each to be handled alone.
+    fn give_back(&self, places: &[(String, Slot)], apart: bool) -> Result<(), JournalError> {
+        lock(&self.flight).tray.failed(&*self.world.ports.journal, &*self.worker, places, apart)
+    }
+
+    /// Nothing of these keys is taken up for `ms`.
+    fn defer(&self, places: &[(String, Slot)], ms: u64) {
+        let due = self.world.now().after_ms(ms);
+        let mut flight = lock(&self.flight);
+        places.iter().for_each(|(key, _)| flight.tray.defer(key, due));
+    }
+
+    /// Counts a failed attempt.
+    async fn put_off(&self, places: &[(String, Slot)], error: &str) -> Result<(), ActorProcessingErr> {
+        let journal = &*self.world.ports.journal;
+        loop {
+            let mut batch = Batch::default();
+            for (_, slot) in places {
+                let found = journal.mail(slot.to, slot.lane, slot.seq, 1)?;
+                // Gone: what was cut off had come to its commit after all.
+                if let Some(envelope) = found.into_iter().find(|envelope| envelope.seq == slot.seq) {
+                    setbacks::put_off(&self.world, envelope, error, &mut batch)?;
+                }
             }
-            batch.dead.push((slot, DeadLetter { envelope, error: error.to_owned(), at: now }));
-        } else {
-            let wait_ms = RETRY_FIRST_MS.saturating_mul(4u64.saturating_pow(attempts - 1));
-            tracing::warn!(actor = %slot.to, letter = %envelope.id, attempts, wait_ms, error, "letter put off");
-            batch.retries.push(Retry { slot, attempts, visible_at: now.after_ms(wait_ms) });
+            if batch == Batch::default() {
+                break;
+            }
+            match journal.commit(batch).await {
+                Ok(_) => break,
+                // It was committed between the two: look again.
+                Err(JournalError::Conflict { .. }) => {}
+                // The supervisor's mailbox has no room for the notice: later, and counted then.
+                Err(JournalError::Full { retry_after_ms, .. }) => {
+                    self.give_back(places, true)?;
+                    self.defer(places, retry_after_ms);
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
-        journal.commit(batch).await?;
+        self.give_back(places, true)?;
         Ok(())
     }
 }
 
-/// Tells the incident that a letter of it could not be handled. When that very notice cannot be handled, nobody is told
-/// again: it lies in the dead letters, which status counts.
-fn dead_letter_notice(
-    incident: &IncidentId,
-    envelope: &Envelope,
-    error: &str,
-    now: medic_core::TimestampMs,
-) -> Letter {
-    let kind = EventKind::DeadLettered { detail: format!("{} for {}: {error}", envelope.id, envelope.to) };
-    Letter {
-        id: EnvelopeId::new(format!("dead-{}", envelope.id)),
-        to: Address::Supervisor,
-        lane: Lane::Control,
-        cause: Causation::Envelope(envelope.id.clone()),
-        at: now,
-        dedup: format!("dead:{}", envelope.id),
-        body: Body::Occurred {
-            incident: incident.clone(),
-            event: Box::new(Event { at: now, kind }),
-            opens: None,
-        },
+/// Handles letters; in careful mode it is noted durably which one, and that it is over.
+async fn handle(
+    world: &World,
+    worker: &dyn Worker,
+    envelopes: &[Envelope],
+    turn: Option<Turn>,
+) -> Result<(), WorkError> {
+    let careful = turn.is_some();
+    if let (true, Some(envelope)) = (careful, envelopes.first()) {
+        world.ports.journal.mark(Some(Slot::of(envelope))).await?;
     }
+    let done = worker.handle(envelopes).await;
+    if careful {
+        world.ports.journal.mark(None).await?;
+    }
+    done
 }
 
 pub(crate) struct ShellState {
-    /// Turns the journal's notices into nudges; ends with the actor.
+    /// Turns bells into nudges; ends with the actor.
     _forwarder: JoinSet<()>,
+    /// When the actor looks again by itself, on the clock's `elapsed_ms`.
+    look_again_at_ms: Option<u64>,
 }
 
 impl Actor for Shell {
@@ -323,16 +328,21 @@ impl Actor for Shell {
 
     async fn pre_start(&self, myself: ActorRef<Nudge>, (): ()) -> Result<ShellState, ActorProcessingErr> {
         let arrived = self.world.ports.journal.mail_arrived(self.worker.address());
+        let (bell, mut turns) = (self.bell.clone(), self.world.careful.changes());
         let mut forwarder = JoinSet::new();
         forwarder.spawn(async move {
             loop {
-                arrived.notified().await;
-                if myself.send_message(Nudge::Wake).is_err() {
+                let rung = tokio::select! {
+                    () = arrived.notified() => true,
+                    () = bell.notified() => true,
+                    changed = turns.changed() => changed.is_ok(),
+                };
+                if !rung || myself.send_message(Nudge::Wake).is_err() {
                     return;
                 }
             }
         });
-        Ok(ShellState { _forwarder: forwarder })
+        Ok(ShellState { _forwarder: forwarder, look_again_at_ms: None })
     }
 
     async fn post_start(
@@ -340,7 +350,7 @@ impl Actor for Shell {
         myself: ActorRef<Nudge>,
         _: &mut ShellState,
     ) -> Result<(), ActorProcessingErr> {
-        lock(&self.status).state = "running".to_owned();
+        lock(&self.standing).state = "running";
         myself.send_message(Nudge::Wake)?;
         Ok(())
     }
@@ -348,18 +358,25 @@ impl Actor for Shell {
     async fn handle(
         &self,
         myself: ActorRef<Nudge>,
-        Nudge::Wake: Nudge,
-        _: &mut ShellState,
+        nudge: Nudge,
+        state: &mut ShellState,
     ) -> Result<(), ActorProcessingErr> {
-        let finished = std::mem::take(&mut lock(&self.flight).finished);
-        let mut death = Ok(());
-        for outcome in finished {
-            // Each is looked at before the actor may die of one.
-            death = death.and(self.finish(outcome).await);
+        if matches!(nudge, Nudge::Alarm) {
+            state.look_again_at_ms = None;
         }
-        death?;
-        if let Some(wait_ms) = self.start_work(&myself)? {
-            myself.send_after(std::time::Duration::from_millis(wait_ms.max(1)), || Nudge::Wake);
+        let finished = std::mem::take(&mut lock(&self.flight).finished);
+        self.finish(finished).await?;
+        let Some(wait_ms) = self.start_work()? else { return Ok(()) };
+        if wait_ms == 0 {
+            myself.send_message(Nudge::Wake)?;
+            return Ok(());
+        }
+        // One alarm is enough: nudges come often, and each would set its own.
+        let now_ms = self.world.ports.clock.elapsed_ms();
+        let at_ms = now_ms.saturating_add(wait_ms);
+        if state.look_again_at_ms.is_none_or(|known| at_ms < known) {
+            state.look_again_at_ms = Some(at_ms);
+            myself.send_after(Duration::from_millis(wait_ms), || Nudge::Alarm);
         }
         Ok(())
     }

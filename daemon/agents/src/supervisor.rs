@@ -6,19 +6,49 @@ use crate::world::World;
 use async_trait::async_trait;
 use medic_core::audit::AuditRecord;
 use medic_core::event::EventKind;
-use medic_core::mail::{Address, Body, Causation, Envelope, Lane, Letter};
+use medic_core::mail::{Address, Body, Causation, Envelope, Lane, Letter, Opening};
+use medic_core::replay::{Decided, Decision, Outcome};
 use medic_core::{
-    AlertBatch, Effect, EffectId, EnvelopeId, Event, Incident, Step, TimestampMs, invariants, step,
+    AlertBatch, Digest, Effect, EffectId, EnvelopeId, Event, Incident, IncidentId, Step, TimestampMs,
+    invariants, step,
 };
 use medic_ports::journal::{Batch, DocumentWrite, EffectRecord, EffectState, IncidentWrite, Slot, Table};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Incidents decided on side by side. 64: their commits share a sync.
-const CONCURRENCY: usize = 64;
+/// Commits under way side by side. 8: enough that one is being decided while others are synced; more only makes each
+/// smaller.
+const CONCURRENCY: usize = 8;
+/// Incidents decided on in one commit. 64: what a storm of different troubles costs in syncs is shared by as many.
+const INCIDENTS_PER_COMMIT_MAX: usize = 64;
+/// Deciding touches nothing but the journal. 10 s: a thousand times what it takes.
+const PATIENCE_MS: u64 = 10_000;
 
 pub(crate) struct Supervisor {
-    pub world: Arc<World>,
-    pub waiters: Arc<Waiters>,
+    world: Arc<World>,
+    waiters: Arc<Waiters>,
+    /// Whether the journal holds the policy in force, so that its decisions can be made again.
+    policy_kept: AtomicBool,
+}
+
+impl Supervisor {
+    pub fn new(world: Arc<World>, waiters: Arc<Waiters>) -> Self {
+        Self { world, waiters, policy_kept: AtomicBool::new(false) }
+    }
+
+    /// The policy's text under its digest, in the first commit that decides by it.
+    fn keep_policy(&self, batch: &mut Batch) -> Result<(), WorkError> {
+        let key = self.world.policy_digest.as_str();
+        if self.policy_kept.load(Ordering::Relaxed)
+            || self.world.ports.journal.document(Table::Policy, key)?.is_some()
+        {
+            return Ok(());
+        }
+        let text = serde_json::to_vec(&self.world.policy)
+            .map_err(|error| WorkError::Failed(format!("cannot write down the policy: {error}")))?;
+        batch.documents.push(DocumentWrite { table: Table::Policy, key: key.to_owned(), value: Some(text) });
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -32,37 +62,44 @@ impl Worker for Supervisor {
     fn drains(&self) -> bool {
         true
     }
+    fn keys_per_commit(&self) -> usize {
+        INCIDENTS_PER_COMMIT_MAX
+    }
+    fn patience_ms(&self, _: &Envelope) -> u64 {
+        PATIENCE_MS
+    }
 
     async fn handle(&self, envelopes: &[Envelope]) -> Result<(), WorkError> {
-        let Some(id) = envelopes.first().and_then(|envelope| envelope.body.incident()) else { return Ok(()) };
-        let journal = &self.world.ports.journal;
-        let stored = journal.incident(id)?;
-        let mut decision = Decision {
-            world: &self.world,
-            expected_revision: stored.as_ref().map(|incident| incident.revision),
-            incident: stored,
-            changed: false,
-            batch: Batch::default(),
-            answers: Vec::new(),
-        };
-        for envelope in envelopes {
-            decision.batch.consumed.push(Slot::of(envelope));
-            if let Body::Occurred { incident, event, opens } = &envelope.body {
-                if decision.incident.is_none() {
-                    decision.incident =
-                        opens.clone().map(|opening| Incident::open(incident.clone(), opening, event.at));
+        let mut batch = Batch::default();
+        let mut answers = Vec::new();
+        for letters in envelopes.chunk_by(|a, b| a.body.incident() == b.body.incident()) {
+            batch.consumed.extend(letters.iter().map(Slot::of));
+            let Some(id) = letters.first().and_then(|letter| letter.body.incident()) else { continue };
+            let stored = self.world.ports.journal.incident(id)?;
+            let mut sitting = Sitting {
+                world: &self.world,
+                expected_revision: stored.as_ref().map(|incident| incident.revision),
+                incident: stored,
+                changed: false,
+                decisions: Vec::new(),
+                batch: &mut batch,
+                answers: &mut answers,
+            };
+            for letter in letters {
+                if let Body::Occurred { incident, event, opens } = &letter.body {
+                    sitting.hear(letter, incident, event, opens.as_ref())?;
                 }
-                decision.decide(envelope, event)?;
             }
+            sitting.rise();
         }
-        let answers = decision.answers;
-        let mut batch = decision.batch;
-        if decision.changed
-            && let Some(next) = decision.incident
-        {
-            batch.incidents.push(IncidentWrite { next, expected_revision: decision.expected_revision });
+        if !batch.decided.is_empty() {
+            self.keep_policy(&mut batch)?;
         }
-        journal.commit(batch).await?;
+        let decided = !batch.decided.is_empty();
+        self.world.ports.journal.commit(batch).await?;
+        if decided {
+            self.policy_kept.store(true, Ordering::Relaxed);
+        }
         for (id, answer) in answers {
             self.waiters.answer(&id, answer);
         }
@@ -70,21 +107,66 @@ impl Worker for Supervisor {
     }
 }
 
-struct Decision<'a> {
+/// The decisions of one commit on one incident.
+struct Sitting<'a> {
     world: &'a World,
     expected_revision: Option<u64>,
     incident: Option<Incident>,
     changed: bool,
-    batch: Batch,
-    answers: Vec<(EnvelopeId, Answer)>,
+    decisions: Vec<Decision>,
+    batch: &'a mut Batch,
+    answers: &'a mut Vec<(EnvelopeId, Answer)>,
 }
 
-impl Decision<'_> {
-    fn decide(&mut self, envelope: &Envelope, event: &Event) -> Result<(), WorkError> {
+impl Sitting<'_> {
+    fn hear(
+        &mut self,
+        letter: &Envelope,
+        id: &IncidentId,
+        event: &Event,
+        opens: Option<&Opening>,
+    ) -> Result<(), WorkError> {
+        let opens = opens.filter(|_| self.incident.is_none());
+        if let Some(opening) = opens {
+            self.incident = Some(Incident::open(id.clone(), opening.clone(), event.at));
+        }
+        let Some(outcome) = self.decide(letter, event)? else { return Ok(()) };
+        self.decisions.push(Decision {
+            incident: id.clone(),
+            envelope: letter.id.clone(),
+            cause: letter.cause.clone(),
+            opens: opens.cloned(),
+            event: event.clone(),
+            policy: self.world.policy_digest.clone(),
+            outcome,
+        });
+        Ok(())
+    }
+
+    /// Puts what was decided into the batch: however many letters there were, the incident is written once.
+    fn rise(self) {
+        let Some(incident) = self.incident else { return };
+        // An opening that was not taken up leaves no incident to decide on.
+        let exists = self.changed || self.expected_revision.is_some();
+        if exists && !self.decisions.is_empty() {
+            self.batch.decided.push(Decided {
+                decisions: self.decisions,
+                state: Digest::of(&incident),
+                phase: incident.phase.name(),
+            });
+        }
+        if self.changed {
+            let write = IncidentWrite { next: incident, expected_revision: self.expected_revision };
+            self.batch.incidents.push(write);
+        }
+    }
+
+    /// What the law makes of one event; `None` when there is no incident to ask it about.
+    fn decide(&mut self, envelope: &Envelope, event: &Event) -> Result<Option<Outcome>, WorkError> {
         let Some(incident) = &self.incident else {
             self.audit(envelope, "refusal", "there is no such incident");
             self.answer(envelope, Answer::NoSuchIncident);
-            return Ok(());
+            return Ok(None);
         };
         match step(incident, event, &self.world.policy) {
             Step::Advanced(advance) => {
@@ -108,25 +190,33 @@ impl Decision<'_> {
                 self.batch
                     .timers
                     .extend(advance.timers.into_iter().map(|change| (advance.next.id.clone(), change)));
+                let outcome = Outcome::Advanced {
+                    revision: advance.next.revision,
+                    effects: Digest::of(&advance.effects),
+                    records: Digest::of(&advance.records),
+                };
                 self.batch.audit.extend(advance.records);
                 self.changed = true;
                 let told = Answer::told(&advance.next);
                 self.incident = Some(advance.next);
                 self.answer(envelope, told);
+                Ok(Some(outcome))
             }
             Step::Unchanged => {
                 let told = Answer::told(incident);
                 self.answer(envelope, told);
+                Ok(Some(Outcome::Unchanged))
             }
             Step::Refused(refusal) => {
                 self.audit(envelope, "refusal", &format!("{}: {refusal}", refusal.code()));
                 if let EventKind::AlertsArrived { alerts, truncated } = &event.kind {
                     self.batch.letters.push(displaced(envelope, alerts, *truncated, event.at));
                 }
+                let code = refusal.code().to_owned();
                 self.answer(envelope, Answer::Refused(refusal));
+                Ok(Some(Outcome::Refused { code }))
             }
         }
-        Ok(())
     }
 
     fn audit(&mut self, envelope: &Envelope, kind: &str, detail: &str) {

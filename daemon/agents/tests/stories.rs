@@ -8,8 +8,26 @@
     reason = "a test may be blunt"
 )]
 
+#[path = "stories/careful.rs"]
+mod careful;
+#[path = "stories/clock.rs"]
+mod clock;
+#[path = "stories/decisions.rs"]
+mod decisions;
+#[path = "stories/degraded.rs"]
+mod degraded;
+#[path = "stories/disk.rs"]
+mod disk;
+#[path = "stories/hung.rs"]
+mod hung;
+#[path = "stories/mailbox.rs"]
+mod mailbox;
+#[path = "stories/restored.rs"]
+mod restored;
 #[path = "stories/scene.rs"]
 mod scene;
+#[path = "stories/storm.rs"]
+mod storm;
 
 use medic_agents::desk::DeskError;
 use medic_core::audit::ChainVerifier;

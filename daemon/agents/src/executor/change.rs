@@ -29,6 +29,9 @@ pub(super) async fn apply(
     batch: &mut Batch,
 ) -> Result<EventKind, WorkError> {
     let journal = Arc::new(EffectJournal::open(world, effect)?);
+    if let Some(unknown) = left_unknown(&journal, effect, step) {
+        return Ok(unknown);
+    }
     let Some(saga) = incident.phase.saga() else {
         return Ok(orphaned(&journal, effect, step, batch));
     };
@@ -42,7 +45,7 @@ pub(super) async fn apply(
         Ok(ready) => ready,
         Err(fault) => {
             // Consent ran out between two lives of the daemon: what the first one did decides.
-            let anything_done = journal.record().calls.iter().any(|call| call.receipt.is_some());
+            let anything_done = journal.record().calls.iter().any(has_happened);
             if journal.record().calls.iter().any(|call| call.receipt.is_none()) {
                 return Ok(orphaned(&journal, effect, step, batch));
             }
@@ -98,6 +101,9 @@ pub(super) async fn revert(
     batch: &mut Batch,
 ) -> Result<EventKind, WorkError> {
     let journal = Arc::new(EffectJournal::open(world, effect)?);
+    if let Some(unknown) = left_unknown(&journal, effect, step) {
+        return Ok(unknown);
+    }
     let Some(saga) = incident.phase.saga() else {
         return Ok(orphaned(&journal, effect, step, batch));
     };
@@ -136,6 +142,23 @@ pub(super) async fn revert(
     Ok(event)
 }
 
+/// The store was restored from a backup, or the letter was given up once: what this effect did nobody here can tell, and it
+/// is not begun again.
+fn left_unknown(journal: &EffectJournal, effect: &EffectId, step: StepRef) -> Option<EventKind> {
+    let record = journal.record();
+    (record.state == EffectState::Unknown).then(|| EventKind::StepUnknown {
+        effect: effect.clone(),
+        step,
+        target: record.calls.last().map(|call| call.intent.target.to_string()).unwrap_or_default(),
+        detail: record.detail,
+    })
+}
+
+/// Whether a call was answered with anything but a refusal; a refused one leaves no snapshot to go back to.
+fn has_happened(call: &CallRecord) -> bool {
+    call.receipt.as_ref().is_some_and(|receipt| receipt.snapshot_id.is_some())
+}
+
 /// The incident was taken over while this effect was under way, and then the daemon died. Nothing is called any more; what
 /// the record shows is told.
 fn orphaned(journal: &EffectJournal, effect: &EffectId, step: StepRef, batch: &mut Batch) -> EventKind {
@@ -152,7 +175,7 @@ fn orphaned(journal: &EffectJournal, effect: &EffectId, step: StepRef, batch: &m
                 detail,
             }
         }
-        None if record.calls.is_empty() => {
+        None if !record.calls.iter().any(has_happened) => {
             let fault = Fault::new(FaultKind::Denied, "WITHDRAWN", "withdrawn before anything was done");
             batch.effects.push(journal.ended(EffectState::Failed, &fault.code));
             EventKind::StepFailed { effect: effect.clone(), step, fault, anything_done: false }

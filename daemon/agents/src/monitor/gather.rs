@@ -10,7 +10,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use medic_core::event::EventKind;
 use medic_core::evidence::{Bearing, Confidence, Evidence, EvidenceSource, Finding, Gap};
 use medic_core::mail::{Body, Envelope};
-use medic_core::{Digest, Effect, EvidenceId, Fault, Incident, TimeRange};
+use medic_core::{Digest, Effect, EvidenceId, Fault, FaultKind, Incident, TimeRange};
 use medic_ports::journal::{Batch, Slot};
 
 /// Queries open at once for one incident. 8: a Prometheus runs 20 by default, and others ask too.
@@ -23,6 +23,8 @@ const LOOKBACK_MS: u64 = 15 * 60 * 1000;
 pub(super) struct Collected {
     pub evidence: Vec<(Evidence, Vec<Finding>)>,
     pub gaps: Vec<Gap>,
+    /// Series of metrics that were answered and believed.
+    pub series: usize,
 }
 
 impl Collected {
@@ -32,6 +34,7 @@ impl Collected {
     pub fn merge(&mut self, other: Self) {
         self.evidence.extend(other.evidence);
         self.gaps.extend(other.gaps);
+        self.series += other.series;
     }
 }
 
@@ -53,7 +56,8 @@ pub(super) async fn run(world: &World, envelopes: &[Envelope]) -> Result<(), Wor
 }
 
 async fn look(world: &World, incident: &Incident) -> (Vec<Evidence>, Vec<Finding>, Vec<Gap>) {
-    let now = world.now();
+    // The window is a question to others, who go by the machine's time.
+    let now = world.wall();
     let alert_at = incident.first_alert_at().min(now);
     let window = TimeRange::new(alert_at.before_ms(LOOKBACK_MS), now);
     let mut collected = alerts(world, incident, window);
@@ -65,10 +69,16 @@ async fn look(world: &World, incident: &Incident) -> (Vec<Evidence>, Vec<Finding
         }
     }
     let metrics: Vec<Collected> = futures::stream::iter(queries).buffered(QUERIES_MAX).collect().await;
+    let asked = metrics.len();
     for found in metrics {
         collected.merge(found);
     }
     collected.merge(metric_findings::of_expressions(world, incident, window).await);
+    if asked > 0 && collected.series == 0 && collected.gaps.is_empty() {
+        // Somebody's rule has just fired on metrics: that there are none at all is nothing to conclude from.
+        let what = format!("{asked} queries were answered with nothing at all");
+        collected.gap("all metrics", &Fault::new(FaultKind::Malformed, "METRICS_EMPTY", what));
+    }
     collected.merge(log_findings::look(world, incident, window).await);
     number(collected, incident.iteration + 1, world.policy.evidence_max as usize)
 }

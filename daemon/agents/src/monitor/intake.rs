@@ -11,9 +11,18 @@ use medic_ports::journal::{Batch, DocumentWrite, Slot, Table};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
+/// Alerts of one letter. 500: some 300 KB, which every mailbox has room for.
+const ALERTS_PER_LETTER_MAX: usize = 500;
+
 pub(super) async fn place(world: &World, envelopes: &[Envelope]) -> Result<(), WorkError> {
-    let mut desk =
-        Sorting { world, episodes: BTreeMap::new(), groups: BTreeMap::new(), mail: BTreeMap::new() };
+    let mut desk = Sorting {
+        world,
+        now: world.now(),
+        episodes: BTreeMap::new(),
+        groups: BTreeMap::new(),
+        closed: BTreeMap::new(),
+        mail: BTreeMap::new(),
+    };
     let mut batch = Batch::default();
     for envelope in envelopes {
         batch.consumed.push(Slot::of(envelope));
@@ -45,7 +54,8 @@ pub(super) async fn place(world: &World, envelopes: &[Envelope]) -> Result<(), W
 #[derive(Default)]
 struct Parcel {
     opening: Option<Opening>,
-    arrived: Vec<Alert>,
+    /// By fingerprint: the last word on each.
+    arrived: BTreeMap<AlertFingerprint, Alert>,
     truncated: u64,
     repeated: Vec<AlertFingerprint>,
     resolved: Vec<AlertFingerprint>,
@@ -53,9 +63,12 @@ struct Parcel {
 
 struct Sorting<'a> {
     world: &'a World,
+    now: TimestampMs,
     /// What this commit will have written, over what the journal holds.
     episodes: BTreeMap<AlertFingerprint, Option<Episode>>,
     groups: BTreeMap<String, Option<OpenGroup>>,
+    /// Whether an incident is closed, as the journal said when it was first asked.
+    closed: BTreeMap<IncidentId, bool>,
     mail: BTreeMap<IncidentId, Parcel>,
 }
 
@@ -68,7 +81,7 @@ impl Sorting<'_> {
         truncated: u64,
         envelope: &Envelope,
     ) -> Result<&'static str, WorkError> {
-        let now = self.world.now();
+        let now = self.now;
         let group = self.world.grouping.group_of(alert, sender_group);
         let episode = self.episode(&alert.fingerprint)?;
         let open = self.open_group(&group)?;
@@ -126,8 +139,7 @@ impl Sorting<'_> {
         parcel.truncated = parcel.truncated.max(truncated);
         // Ended again before anybody looked: it has arrived and is over.
         parcel.resolved.retain(|known| *known != alert.fingerprint);
-        parcel.arrived.retain(|known| known.fingerprint != alert.fingerprint);
-        parcel.arrived.push(alert.clone());
+        parcel.arrived.insert(alert.fingerprint.clone(), alert.clone());
     }
 
     fn episode(&self, fingerprint: &AlertFingerprint) -> Result<Option<Episode>, WorkError> {
@@ -139,30 +151,38 @@ impl Sorting<'_> {
 
     /// The group's incident while it is live. One that this commit opens, or whose first letter still lies in the
     /// supervisor's mailbox, is not in the journal yet and is live.
-    fn open_group(&self, group: &str) -> Result<Option<OpenGroup>, WorkError> {
+    fn open_group(&mut self, group: &str) -> Result<Option<OpenGroup>, WorkError> {
         let known: Option<OpenGroup> = match self.groups.get(group) {
             Some(known) => known.clone(),
             None => read(self.world, Table::Group, group)?,
         };
         let Some(open) = known else { return Ok(None) };
-        let closed =
-            self.world.ports.journal.incident(&open.incident)?.is_some_and(|incident| incident.is_terminal());
+        let closed = match self.closed.get(&open.incident) {
+            Some(closed) => *closed,
+            None => {
+                let stored = self.world.ports.journal.incident(&open.incident)?;
+                let closed = stored.is_some_and(|incident| incident.is_terminal());
+                self.closed.insert(open.incident.clone(), closed);
+                closed
+            }
+        };
         Ok((!closed).then_some(open))
     }
 
     fn write(self, envelopes: &[Envelope], batch: &mut Batch) -> Result<(), WorkError> {
-        let now = self.world.now();
         let cause = match envelopes.first() {
             Some(envelope) => Causation::Envelope(envelope.id.clone()),
             None => return Ok(()),
         };
         for (incident, parcel) in self.mail {
             let mut send = |kind: EventKind, opens: Option<Opening>| {
-                batch.letters.push(letter(self.world, &incident, kind, opens, &cause, now));
+                batch.letters.push(letter(self.world, &incident, kind, opens, &cause, self.now));
             };
-            if !parcel.arrived.is_empty() {
-                let kind = EventKind::AlertsArrived { alerts: parcel.arrived, truncated: parcel.truncated };
-                send(kind, parcel.opening);
+            let mut opening = parcel.opening;
+            let mut arrived = parcel.arrived.into_values().peekable();
+            while arrived.peek().is_some() {
+                let alerts: Vec<Alert> = arrived.by_ref().take(ALERTS_PER_LETTER_MAX).collect();
+                send(EventKind::AlertsArrived { alerts, truncated: parcel.truncated }, opening.take());
             }
             if !parcel.repeated.is_empty() {
                 send(EventKind::AlertsRepeated { fingerprints: parcel.repeated }, None);

@@ -1,10 +1,11 @@
 //! Metrics into findings: one range query an indicator, one finding a component that shows it.
 
 use super::gather::Collected;
+use super::plausible;
 use crate::taxonomy::{Category, Indicator, Shape};
 use crate::world::World;
 use medic_core::evidence::{Bearing, Confidence, Evidence, EvidenceSource, Finding};
-use medic_core::{Component, Digest, EvidenceId, Incident, TimeRange, TimestampMs};
+use medic_core::{Component, Digest, EvidenceId, Fault, FaultKind, Incident, TimeRange, TimestampMs};
 use medic_ports::metrics::Series as Answer;
 use medic_signals::series::{Sample, Series};
 use medic_signals::shift::{self, Direction, ShiftOptions};
@@ -23,6 +24,30 @@ fn step_ms(window: TimeRange) -> u64 {
     (window.length_ms() / POINTS_MAX).max(1_000).next_multiple_of(1_000)
 }
 
+/// Asks for a range and believes what may be believed; the rest is a gap. `None`: nothing was answered.
+async fn ask(
+    world: &World,
+    promql: &str,
+    window: TimeRange,
+    collected: &mut Collected,
+) -> Option<Vec<Answer>> {
+    match world.ports.metrics.query_range(promql, window, step_ms(window)).await {
+        Err(fault) => {
+            collected.gap(promql, &fault);
+            None
+        }
+        Ok(answer) => {
+            let (believed, odd) = plausible::sift(answer, window, step_ms(window));
+            for odd in odd {
+                let fault = Fault::new(FaultKind::Malformed, odd.code(), odd.detail());
+                collected.gap(promql, &fault);
+            }
+            collected.series += believed.len();
+            Some(believed)
+        }
+    }
+}
+
 /// What a shape found in a series.
 struct Shown {
     strength: f64,
@@ -39,13 +64,7 @@ pub(super) async fn of_indicator(
     window: TimeRange,
 ) -> Collected {
     let mut collected = Collected::default();
-    let answer = match world.ports.metrics.query_range(&indicator.promql, window, step_ms(window)).await {
-        Ok(answer) => answer,
-        Err(fault) => {
-            collected.gap(&indicator.promql, &fault);
-            return collected;
-        }
-    };
+    let Some(answer) = ask(world, &indicator.promql, window, &mut collected).await else { return collected };
     for series in answer.iter().take(SERIES_MAX) {
         let Some(component) = series.labels.get(&indicator.component_label) else { continue };
         let Some(shown) = look(&indicator.shape, &plain(series), alert_at, window) else { continue };
@@ -146,33 +165,29 @@ pub(super) async fn of_expressions(world: &World, incident: &Incident, window: T
     expressions.dedup();
     // 8: one incident's distinct rules; a storm repeats few.
     for expression in expressions.into_iter().take(8) {
-        match world.ports.metrics.query_range(expression, window, step_ms(window)).await {
-            Err(fault) => collected.gap(expression, &fault),
-            Ok(answer) => {
-                for series in answer.iter().take(SERIES_MAX) {
-                    let since = series.samples.first().map(|(at, _)| at.0).unwrap_or_default();
-                    let last = series.samples.last().map(|(_, value)| *value).unwrap_or(f64::NAN);
-                    let component = world
-                        .grouping
-                        .component_labels
-                        .iter()
-                        .find_map(|label| series.labels.get(label))
-                        .map(Component::from);
-                    let summary = format!("the alert's expression holds, value {last:.4}");
-                    let finding = component.map(|component| Finding {
-                        evidence: EvidenceId::new(""),
-                        statement: format!("{summary} for {component}"),
-                        component,
-                        category: "alert".to_owned(),
-                        bearing: Bearing::Symptom,
-                        strength: Confidence::new(0.7),
-                        onset: Some(TimestampMs(since)),
-                        onset_uncertainty_ms: step_ms(window),
-                    });
-                    let evidence = evidence(expression, series, window, &summary);
-                    collected.evidence.push((evidence, finding.into_iter().collect()));
-                }
-            }
+        let Some(answer) = ask(world, expression, window, &mut collected).await else { continue };
+        for series in answer.iter().take(SERIES_MAX) {
+            let finite = || series.samples.iter().filter(|(_, value)| value.is_finite());
+            let Some((last, since)) = finite().next_back().zip(finite().next()) else { continue };
+            let component = world
+                .grouping
+                .component_labels
+                .iter()
+                .find_map(|label| series.labels.get(label))
+                .map(Component::from);
+            let summary = format!("the alert's expression holds, value {:.4}", last.1);
+            let finding = component.map(|component| Finding {
+                evidence: EvidenceId::new(""),
+                statement: format!("{summary} for {component}"),
+                component,
+                category: "alert".to_owned(),
+                bearing: Bearing::Symptom,
+                strength: Confidence::new(0.7),
+                onset: Some(since.0),
+                onset_uncertainty_ms: step_ms(window),
+            });
+            let evidence = evidence(expression, series, window, &summary);
+            collected.evidence.push((evidence, finding.into_iter().collect()));
         }
     }
     collected

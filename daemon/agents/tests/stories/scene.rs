@@ -1,13 +1,17 @@
 //! A world of twins with the agents in it, and the few things a story needs to say.
 
-use medic_agents::desk::{Desk, DeskError, Told};
-use medic_agents::{Agents, AgentsConfig, Ports, RestartPolicy, Taxonomy};
+use crate::disk::SlowDisk;
+use medic_agents::desk::{ActorStatus, Desk, DeskError, Told};
+use medic_agents::{Agents, AgentsConfig, Condition, Ports, RestartPolicy, Taxonomy};
 use medic_core::approval::Approval;
+use medic_core::audit::AuditRecord;
 use medic_core::grouping::GroupingPolicy;
+use medic_core::mail::Address;
 use medic_core::{
     Alert, AlertBatch, AlertStatus, ApprovalId, Digest, EventKind, Incident, IncidentId, Labels, Phase,
     PhaseName, Policy, Principal, TimestampMs, ToolCategory,
 };
+use medic_ports::Model;
 use medic_ports::fake::clock::FakeClock;
 use medic_ports::fake::journal::FakeJournal;
 use medic_ports::fake::knowledge::FakeKnowledge;
@@ -18,24 +22,38 @@ use medic_ports::fake::notifier::FakeNotifier;
 use medic_ports::fake::script::Reply;
 use medic_ports::fake::tools::{FakeToolHost, tool};
 use medic_ports::journal::{IncidentFilter, Journal as _};
-use medic_ports::{Model, Notifier};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Far enough from zero for windows before it.
-const START_MS: u64 = 1_000_000_000;
+pub const START_MS: u64 = 1_000_000_000;
 const EXPRESSION: &str = "error_ratio > 0.05";
+
+/// The world outside: it outlives the daemon.
+#[derive(Clone)]
+struct Twins {
+    clock: FakeClock,
+    metrics: Arc<FakeMetrics>,
+    logs: Arc<FakeLogs>,
+    tools: Arc<FakeToolHost>,
+    notifier: Arc<FakeNotifier>,
+    model: Option<Arc<FakeModel>>,
+    policy: Policy,
+    /// How long a write takes.
+    sync_ms: Arc<AtomicU64>,
+    /// Whether the first deed that is not undone makes the alert's expression fall silent.
+    heals: Arc<AtomicBool>,
+}
 
 pub struct Scene {
     pub journal: FakeJournal,
     pub clock: FakeClock,
     pub metrics: Arc<FakeMetrics>,
+    pub logs: Arc<FakeLogs>,
     pub tools: Arc<FakeToolHost>,
-    model: Option<Arc<FakeModel>>,
-    policy: Policy,
-    agents: Agents,
-    /// Whether the first deed that is not undone makes the alert's expression fall silent.
-    heals: Arc<AtomicBool>,
+    pub notifier: Arc<FakeNotifier>,
+    pub agents: Agents,
+    twins: Twins,
 }
 
 impl Scene {
@@ -44,17 +62,30 @@ impl Scene {
     }
 
     pub async fn with(policy: Policy) -> Self {
-        Self::build(policy, None).await
+        Self::build(policy, None, FakeJournal::new(), Arc::default()).await
+    }
+
+    pub async fn on_disk(policy: Policy, sync_ms: Arc<AtomicU64>) -> Self {
+        Self::build(policy, None, FakeJournal::new(), sync_ms).await
+    }
+
+    pub async fn over(journal: FakeJournal) -> Self {
+        Self::build(Policy::default(), None, journal, Arc::default()).await
     }
 
     /// `None`: the model hangs.
     pub async fn with_model(answer: Option<String>) -> Self {
         let model = Arc::new(FakeModel::new());
         model.script.on("", answer.map_or(Reply::Hang, Reply::Answer));
-        Self::build(Policy::default(), Some(model)).await
+        Self::build(Policy::default(), Some(model), FakeJournal::new(), Arc::default()).await
     }
 
-    async fn build(policy: Policy, model: Option<Arc<FakeModel>>) -> Self {
+    async fn build(
+        policy: Policy,
+        model: Option<Arc<FakeModel>>,
+        journal: FakeJournal,
+        sync_ms: Arc<AtomicU64>,
+    ) -> Self {
         let clock = FakeClock::new(TimestampMs(START_MS));
         let names = [
             ("rollback_config", ToolCategory::Remediation),
@@ -79,45 +110,53 @@ impl Scene {
                 Ok(if healthy { Vec::new() } else { vec![metrics::sample(labels, 0.4)] })
             })),
         );
-        Self::live(FakeJournal::new(), clock, metrics, tools, model, policy, heals).await
+        let (logs, notifier) = (Arc::new(FakeLogs::new()), Arc::new(FakeNotifier::new()));
+        let twins = Twins { clock, metrics, logs, tools, notifier, model, policy, sync_ms, heals };
+        Self::live(journal, twins).await
     }
 
-    async fn live(
-        journal: FakeJournal,
-        clock: FakeClock,
-        metrics: Arc<FakeMetrics>,
-        tools: Arc<FakeToolHost>,
-        model: Option<Arc<FakeModel>>,
-        policy: Policy,
-        heals: Arc<AtomicBool>,
-    ) -> Self {
-        let notifier: Arc<dyn Notifier> = Arc::new(FakeNotifier::new());
+    async fn live(journal: FakeJournal, twins: Twins) -> Self {
+        let clock = Arc::new(twins.clock.clone());
         let ports = Ports {
-            journal: Arc::new(journal.clone()),
-            clock: Arc::new(clock.clone()),
-            metrics: metrics.clone(),
-            logs: Arc::new(FakeLogs::new()),
-            tools: tools.clone(),
-            notifier,
+            journal: Arc::new(SlowDisk::new(journal.clone(), clock.clone(), twins.sync_ms.clone())),
+            clock,
+            metrics: twins.metrics.clone(),
+            logs: twins.logs.clone(),
+            tools: twins.tools.clone(),
+            notifier: twins.notifier.clone(),
             knowledge: Some(Arc::new(FakeKnowledge::new())),
-            model: model.clone().map(|model| model as Arc<dyn Model>),
+            model: twins.model.clone().map(|model| model as Arc<dyn Model>),
         };
         let config = AgentsConfig {
-            policy: policy.clone(),
+            policy: twins.policy.clone(),
             grouping: GroupingPolicy::default(),
             restart: RestartPolicy::default(),
             taxonomy: Taxonomy::parse(medic_agents::taxonomy::DEFAULT).unwrap(),
         };
         let agents = medic_agents::start(config, ports).await.unwrap();
-        Self { journal, clock, metrics, tools, model, policy, agents, heals }
+        Self {
+            journal,
+            clock: twins.clock.clone(),
+            metrics: twins.metrics.clone(),
+            logs: twins.logs.clone(),
+            tools: twins.tools.clone(),
+            notifier: twins.notifier.clone(),
+            agents,
+            twins,
+        }
     }
 
     /// kill -9: what is not durable is gone, the world outside is not.
     pub async fn crash(self) -> Self {
-        let Self { journal, clock, metrics, tools, model, policy, agents, heals } = self;
-        let next = journal.crash();
+        let next = self.journal.crash();
+        self.resume(next).await
+    }
+
+    /// The daemon's next life, on the journal given.
+    pub async fn resume(self, next: FakeJournal) -> Self {
+        let Self { agents, twins, .. } = self;
         agents.stop(0).await;
-        Self::live(next, clock, metrics, tools, model, policy, heals).await
+        Self::live(next, twins).await
     }
 
     pub async fn stop(self) {
@@ -143,7 +182,7 @@ impl Scene {
     }
 
     pub fn heal_on_deed(&self) {
-        self.heals.store(true, Ordering::SeqCst);
+        self.twins.heals.store(true, Ordering::SeqCst);
     }
 
     pub fn firing(&self, name: &str, service: &str, starts_at: u64) -> Alert {
@@ -157,6 +196,13 @@ impl Scene {
             ends_at: None,
             expression: Some(EXPRESSION.to_owned()),
         }
+    }
+
+    /// Of another cluster, which is another group.
+    pub fn firing_in(&self, name: &str, service: &str, cluster: &str) -> Alert {
+        let mut alert = self.firing(name, service, 1);
+        alert.labels.0.insert("cluster".to_owned(), cluster.to_owned());
+        Alert { fingerprint: alert.labels.fingerprint(), ..alert }
     }
 
     pub fn resolved(&self, name: &str, service: &str, starts_at: u64) -> Alert {
@@ -221,6 +267,10 @@ impl Scene {
             if !self.journal.health().writable {
                 return None;
             }
+            // Not everything that can be seen is written.
+            if let Some(found) = look(self) {
+                return Some(found);
+            }
             self.clock.advance(250);
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
@@ -281,6 +331,41 @@ impl Scene {
     pub async fn approve_digest(&self, id: &IncidentId, who: &str, digest: &str) -> Result<Told, DeskError> {
         let digest = Digest::parse(digest).unwrap_or_else(|| Digest::of_bytes(digest.as_bytes()));
         self.approve_as_known(id, who, "digest", &digest).await
+    }
+
+    /// Lets time pass in steps that everybody who waits can follow.
+    pub async fn pass(&self, ms: u64) {
+        let mut left_ms = ms;
+        while left_ms > 0 {
+            let step_ms = left_ms.min(1_000);
+            self.clock.advance(step_ms);
+            left_ms -= step_ms;
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The condition of that code, healed or not.
+    pub fn condition(&self, code: &str) -> Option<Condition> {
+        self.desk().status().unwrap().conditions.into_iter().find(|condition| condition.code == code)
+    }
+
+    pub fn actor(&self, name: &str) -> ActorStatus {
+        let actors = self.desk().status().unwrap().actors;
+        actors.into_iter().find(|actor| actor.name == name).unwrap()
+    }
+
+    pub fn is_degraded(&self, code: &str) -> bool {
+        self.condition(code).is_some_and(|condition| condition.healed_at.is_none())
+    }
+
+    pub fn audited(&self, kind: &str) -> Vec<AuditRecord> {
+        let records = self.journal.audit(1, 1_000_000).unwrap().into_iter().map(|chained| chained.record);
+        records.filter(|record| record.kind == kind).collect()
+    }
+
+    pub fn depth(&self, to: Address) -> u64 {
+        let mailboxes = self.journal.health().mailboxes;
+        mailboxes.iter().find(|mailbox| mailbox.to == to).map_or(0, |mailbox| mailbox.envelopes)
     }
 
     pub fn audit_holds(&self) {
