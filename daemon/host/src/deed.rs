@@ -205,6 +205,10 @@ impl Ledger {
                 let why = format!("a gateway answered {}", answer.status);
                 self.lost(intent, deed, &why, again).await
             }
+            // A refusal of the repeat says nothing of the first request, which may be what it stumbled over.
+            Ok(answer) if again && (400..500).contains(&answer.status) => Outcome::Unknown {
+                detail: format!("sent again under its key, it was refused with {}", answer.status),
+            },
             Ok(answer) => self.receive(intent, answered(key, &answer)).await,
             Err(SendError::NotSent { code, message }) if !again => {
                 let detail = Detail {

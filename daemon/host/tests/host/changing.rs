@@ -186,6 +186,18 @@ async fn a_lost_answer_is_asked_after_by_its_key() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_the_repeat_does_not_settle_the_first() {
+    let scene = Script::default().open(Manner::BusyAfterLoss).await;
+    let notes = Arc::new(Notes::default());
+    let StepOutcome::Unknown { detail, .. } = scene.apply(&notes).await else {
+        panic!("the first may still arrive")
+    };
+    assert!(detail.contains("409"), "{detail}");
+    assert_eq!(scene.server.changes().len(), 2);
+    assert!(notes.records()[0].receipt.is_none(), "nothing is known that a restart could rely on");
+}
+
+#[tokio::test]
 async fn what_the_endpoint_refuses_did_not_happen() {
     let scene = Script::default().open(Manner::Fails(409)).await;
     let notes = Arc::new(Notes::default());

@@ -37,6 +37,8 @@ pub enum Manner {
     LosesAnswer,
     /// Closes the connection and does nothing, the first time.
     LosesRequestOnce,
+    /// Closes the connection, the first time, and refuses what comes after: the first is still under way.
+    BusyAfterLoss,
     Fails(u16),
 }
 
@@ -133,6 +135,10 @@ fn change(inner: &mut Inner, seen: &Seen) -> Response {
         Manner::Fails(status) => return StatusCode::from_u16(status).unwrap().into_response(),
         Manner::LosesRequestOnce => {
             inner.manner = Manner::Honest;
+            return hang_up();
+        }
+        Manner::BusyAfterLoss => {
+            inner.manner = Manner::Fails(409);
             return hang_up();
         }
         Manner::Honest | Manner::LosesAnswer => {}
