@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 
-const FILES: [&str; 6] = ["incidents", "tools", "logs", "knowledge", "audit", "status"];
+const FILES: [&str; 8] = ["incidents", "tools", "logs", "knowledge", "audit", "status", "store", "mailboxes"];
 
 /// JSON kept as text on the wire, embedded as JSON in the gateway: field, its name there.
-const EMBEDDED: [(&str, &str); 8] = [
+const EMBEDDED: [(&str, &str); 9] = [
     ("args_json", "args"),
     ("params_json", "params"),
     ("input_schema", "input_schema"),
     ("report_json", "report"),
     ("query_json", "query"),
     ("detail_json", "detail"),
+    ("letter_json", "letter"),
     ("ToolOutput.data_json", "data"),
     ("ExecutedAction.receipts", "receipts"),
 ];
@@ -36,6 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .field_attribute("ExecuteToolRequest.incident_id", "#[serde(alias = \"incident\")]")
         .field_attribute("QueryLogsRequest.now_ms", "#[serde(alias = \"now\")]")
         .field_attribute("AuditRecord.export_line", "#[serde(skip)]")
+        .field_attribute("ExportIncidentPiece.data", "#[serde(skip)]")
         .field_attribute("AnalyzeLogsRequest.chunk", "#[serde(skip)]");
     for (field, name) in EMBEDDED {
         let with = match field {

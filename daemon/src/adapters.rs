@@ -4,6 +4,7 @@
 //! an answer of unknown size or a call of unknown length in: every adapter names its limits.
 
 pub mod clock;
+mod custody;
 mod http;
 pub mod knowledge;
 pub mod logfiles;
@@ -13,6 +14,7 @@ pub mod openai;
 pub mod prometheus;
 
 pub use clock::SystemClock;
+pub use custody::Custody;
 pub use http::ClientError;
 pub use knowledge::{Library, NoKnowledge};
 pub use logfiles::{LogFiles, LogsConfig};

@@ -13,7 +13,9 @@
 
 pub mod alertmanager;
 pub mod auth;
+mod conditions;
 mod convert;
+pub mod custodian;
 mod grpc;
 mod http;
 pub mod librarian;
@@ -24,6 +26,7 @@ pub mod tls;
 mod watch;
 
 use auth::{AuthTable, AuthTableError};
+use custodian::Custodian;
 use librarian::Librarian;
 use medic_agents::Desk;
 use meter::Meter;
@@ -46,6 +49,8 @@ pub struct ApiConfig {
     pub auth: AuthTable,
     /// `None`: documents are not taken in.
     pub librarian: Option<Arc<dyn Librarian>>,
+    /// `None`: there is no store on disk to copy.
+    pub custodian: Option<Arc<dyn Custodian>>,
 }
 
 impl fmt::Debug for ApiConfig {
@@ -56,6 +61,7 @@ impl fmt::Debug for ApiConfig {
             .field("tls", &self.tls)
             .field("auth", &self.auth)
             .field("librarian", &self.librarian.is_some())
+            .field("custodian", &self.custodian.is_some())
             .finish()
     }
 }
@@ -138,7 +144,8 @@ pub async fn serve(
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
     let auth = Arc::new(config.auth);
-    let operations = Operations::new(desk, config.librarian, Arc::new(Meter::default()), shutdown.clone());
+    let meter = Arc::new(Meter::default());
+    let operations = Operations::new(desk, config.librarian, config.custodian, meter, shutdown.clone());
     let mut doors = JoinSet::new();
 
     let tcp = listen("HTTP", config.http).await?;

@@ -1,9 +1,15 @@
 //! One running daemon: started whole or not at all, and stopped in order.
 
+mod ending;
+mod retention;
+
+pub use ending::Stopper;
+
 use crate::adapters::ClientError;
 use crate::api::{self, ApiError};
 use crate::config::{Config, ConfigError};
 use crate::wiring::{self, Wired};
+use ending::Phases;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use medic_agents::taxonomy::TaxonomyError;
@@ -21,6 +27,8 @@ use tokio::task::JoinSet;
 /// How often the store is asked whether it can still be written. 500 ms: the agents refuse work at once by themselves;
 /// this only ends the process.
 const STORAGE_LOOK_MS: u64 = 500;
+/// Left to the agents when the requests have used up the time: enough to hand back what they are at.
+const AGENTS_MS_MIN: u64 = 200;
 
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -87,6 +95,7 @@ pub struct Daemon {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     background: JoinSet<()>,
+    stopper: Stopper,
     shutdown_ms: u64,
 }
 
@@ -117,8 +126,9 @@ impl Daemon {
         mut api: api::ApiConfig,
     ) -> Result<Self, StartError> {
         let shutdown_ms = config.shutdown_ms;
-        let Wired { agents, ports, librarian, background } = wiring::wire(store.clone(), &config).await?;
-        api.librarian = librarian;
+        let Wired { agents, ports, librarian, custodian, mut background } =
+            wiring::wire(store.clone(), &config).await?;
+        (api.librarian, api.custodian) = (librarian, Some(custodian));
         let clock = ports.clock.clone();
         let agents = medic_agents::start(agents, ports).await?;
         let (closing, closed) = watch::channel(false);
@@ -126,6 +136,8 @@ impl Daemon {
             Ok(serving) => {
                 let (grpc_addr, http_addr) = (serving.grpc_addr(), serving.http_addr());
                 tracing::info!(grpc = %grpc_addr, http = %http_addr, "listening");
+                background.spawn(retention::keep(store.clone(), clock.clone()));
+                let stopper = Stopper::new(agents.stopper());
                 let doors =
                     serving.join().map(|ended| ended.map_err(|error| error.to_string())).boxed().shared();
                 Ok(Self {
@@ -137,6 +149,7 @@ impl Daemon {
                     store,
                     clock,
                     background,
+                    stopper,
                     shutdown_ms,
                 })
             }
@@ -172,24 +185,32 @@ impl Daemon {
         }
     }
 
+    /// Cuts a [`shutdown`](Self::shutdown) short.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
     /// Ends in order: no new request, the agents finish what they are at, the store is closed last. What takes longer than
-    /// the configured time is left to the journal, which goes on with it at the next start.
+    /// the configured time, all together, is left to the journal, which goes on with it at the next start.
     ///
     /// Returns whether everything finished in time.
     pub async fn shutdown(mut self) -> bool {
         let time = Duration::from_millis(self.shutdown_ms);
+        let phases = Phases::begin(self.agents.desk(), self.stopper, time);
         self.closing.send_replace(true);
-        let doors = tokio::time::timeout(time, self.doors).await;
-        if doors.is_err() {
+        let doors = phases.wait("requests", self.doors).await.is_some();
+        if !doors {
             tracing::warn!("requests under way were cut off");
         }
         self.background.shutdown().await;
-        let agents = self.agents.stop(self.shutdown_ms).await;
+        let agents = self.agents.stop(phases.left_ms().max(AGENTS_MS_MIN));
+        let agents = phases.telling("agents", agents).await;
         if !agents {
             tracing::warn!("work in flight was cut off and goes on from the journal at the next start");
         }
-        close(self.store).await;
-        doors.is_ok() && agents
+        phases.telling("store", close(self.store)).await;
+        phases.over(doors && agents);
+        doors && agents
     }
 }
 

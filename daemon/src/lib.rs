@@ -11,5 +11,5 @@ mod daemon;
 mod wiring;
 
 pub use config::{Config, ConfigError};
-pub use daemon::{Daemon, Ending, StartError};
+pub use daemon::{Daemon, Ending, StartError, Stopper};
 pub use wiring::check_files;

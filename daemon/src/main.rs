@@ -3,14 +3,13 @@
 //! Exit codes: 0 done · 1 failed, or what was checked is not sound · 2 wrong usage · 70 storage failed: what is acknowledged
 //! is on disk, look at the disk before starting again.
 
-use anyhow::{Context, bail};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use medic_core::Digest;
-use medic_core::audit::ChainHead;
+mod offline;
+
+use clap::{Parser, Subcommand, ValueEnum};
 use medicd::{Config, Daemon, Ending};
-use std::fs::File;
-use std::io::{self, BufReader, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use offline::{FAILED, Offline, coded};
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,10 +17,12 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, fmt};
 
-const FAILED: u8 = 1;
 const STORAGE_FAILED: u8 = 70;
 /// Left to tasks that do not end by themselves once everything was shut down in order.
 const RUNTIME_END: Duration = Duration::from_secs(2);
+
+/// Left to closing the store after a second signal.
+const END_AT_ONCE: Duration = Duration::from_secs(1);
 
 #[derive(Parser)]
 #[command(
@@ -31,7 +32,9 @@ const RUNTIME_END: Duration = Duration::from_secs(2);
     after_help = "Examples:\n  medicd --config /etc/medic/medicd.toml\n  \
                   medicd --config medicd.toml check-config\n  \
                   medicd store check --dir /var/lib/medic/store\n  \
-                  medicd audit verify audit.jsonl\n  \
+                  medicd store restore --from /backup/monday --dir /var/lib/medic/store\n  \
+                  medicd audit verify audit.jsonl --anchors anchors.jsonl --trust auditor.pub\n  \
+                  medicd incidents export 01JDZ5Y8K3 --dir /var/lib/medic/store\n  \
                   medicd plugin audit restart-service.wasm --emit-grant\n\n\
                   Exit codes: 0 done, 1 failed or not sound, 2 wrong usage, 70 storage failed.\n\
                   RUST_LOG sets what is logged (default: info); logs go to stderr, data to stdout."
@@ -58,81 +61,8 @@ enum Command {
     Serve,
     /// Reads the configuration, its secrets and the taxonomy, and says whether the daemon would take them.
     CheckConfig,
-    /// Looks at a store that no daemon has open.
-    #[command(subcommand)]
-    Store(StoreCommand),
-    /// The audit log, offline.
-    #[command(subcommand)]
-    Audit(AuditCommand),
-    /// Tool plugins, offline.
-    #[command(subcommand)]
-    Plugin(PluginCommand),
-}
-
-#[derive(Args)]
-struct StoreDir {
-    /// Default: the configured one.
-    #[arg(long, value_name = "DIR")]
-    dir: Option<PathBuf>,
-}
-
-#[derive(Subcommand)]
-enum StoreCommand {
-    /// Reads everything and lists what is not as it should be.
-    Check {
-        #[command(flatten)]
-        store: StoreDir,
-        #[arg(long)]
-        json: bool,
-    },
-    /// Writes the audit log as JSON lines, for `audit verify`.
-    Export {
-        #[command(flatten)]
-        store: StoreDir,
-        /// Default: stdout.
-        #[arg(long, value_name = "FILE")]
-        to: Option<PathBuf>,
-    },
-    /// Copies the store into a new directory.
-    Backup {
-        #[command(flatten)]
-        store: StoreDir,
-        #[arg(long, value_name = "DIR")]
-        to: PathBuf,
-    },
-}
-
-#[derive(Subcommand)]
-enum AuditCommand {
-    /// Recomputes the hash chain of an export: finds any edit, deletion, reordering or cut.
-    Verify {
-        file: PathBuf,
-        /// A head kept elsewhere, as `SEQ:sha256:…`, that must be met on the way. May be given more than once.
-        #[arg(long = "anchor", value_name = "HEAD", value_parser = anchor)]
-        anchors: Vec<ChainHead>,
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Subcommand)]
-enum PluginCommand {
-    /// What a component could do, from its bytes alone.
-    Audit {
-        file: PathBuf,
-        /// Prints a draft of the grant to review, in place of the report.
-        #[arg(long)]
-        emit_grant: bool,
-        #[arg(long, conflicts_with = "emit_grant")]
-        json: bool,
-    },
-}
-
-fn anchor(text: &str) -> Result<ChainHead, String> {
-    let parsed = text
-        .split_once(':')
-        .and_then(|(seq, hash)| Some(ChainHead { seq: seq.parse().ok()?, hash: Digest::parse(hash)? }));
-    parsed.ok_or_else(|| "a head is written SEQ:sha256:<64 hex digits>".to_owned())
+    #[command(flatten)]
+    Offline(Offline),
 }
 
 fn main() -> ExitCode {
@@ -142,12 +72,26 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // Said once, with its causes; a broken stderr is no reason to say nothing to the init system.
-            let _ = writeln!(io::stderr(), "medicd: {error:#}");
+            let _ = writeln!(io::stderr(), "medicd: {}", told(&error));
             let storage =
                 error.downcast_ref::<medicd::StartError>().is_some_and(medicd::StartError::is_storage);
             ExitCode::from(if storage { STORAGE_FAILED } else { FAILED })
         }
     }
+}
+
+/// An error with its causes on one line; what a cause only repeats is not said again.
+fn told(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if line.is_empty() {
+            line = cause;
+        } else if !line.ends_with(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
 }
 
 fn log_to_stderr(format: LogFormat) {
@@ -169,16 +113,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(config()?),
         Command::CheckConfig => check_config(&config()?),
-        Command::Store(command) => store(command, config),
-        Command::Audit(AuditCommand::Verify { file, anchors, json }) => verify(&file, anchors, json),
-        Command::Plugin(PluginCommand::Audit { file, emit_grant, json }) => {
-            audit_plugin(&file, emit_grant, json)
-        }
+        Command::Offline(command) => command.run(&config),
     }
-}
-
-fn coded(code: &str, error: impl std::error::Error + Send + Sync + 'static) -> anyhow::Error {
-    anyhow::Error::new(error).context(code.to_owned())
 }
 
 fn serve(config: Config) -> anyhow::Result<ExitCode> {
@@ -204,11 +140,22 @@ fn serve(config: Config) -> anyhow::Result<ExitCode> {
                 ExitCode::from(if ending == Ending::StorageFailed { STORAGE_FAILED } else { FAILED })
             }
         };
+        let stopper = daemon.stopper();
+        let shutdown = daemon.shutdown();
+        tokio::pin!(shutdown);
         tokio::select! {
-            _ = daemon.shutdown() => Ok::<_, anyhow::Error>(code),
-            // Asked twice: the journal holds everything that was acknowledged, so that nothing is lost by ending now.
-            () = either(&mut terminate, &mut interrupt) => std::process::exit(i32::from(FAILED)),
+            _ = &mut shutdown => return Ok::<_, anyhow::Error>(code),
+            () = either(&mut terminate, &mut interrupt) => {}
         }
+        // Asked twice: the journal holds everything that was acknowledged, so that nothing is lost by ending now. The
+        // store is closed when it lets itself be; a disk that hangs is not waited for.
+        tracing::warn!("asked to stop a second time: ending at once");
+        stopper.at_once();
+        let closed = tokio::time::timeout(END_AT_ONCE, shutdown).await;
+        if closed.is_err() {
+            std::process::exit(i32::from(FAILED));
+        }
+        Ok(ExitCode::from(FAILED))
     });
     runtime.shutdown_timeout(RUNTIME_END);
     code
@@ -243,102 +190,23 @@ fn check_config(config: &Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn store(command: StoreCommand, config: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<ExitCode> {
-    let store_config = |given: StoreDir| -> anyhow::Result<medic_store::StoreConfig> {
-        match given.dir {
-            // A named directory needs no configuration, which may be what is broken.
-            Some(dir) => Ok(medic_store::StoreConfig { dir, ..medic_store::StoreConfig::default() }),
-            None => Ok(config()?.store),
-        }
-    };
-    match command {
-        StoreCommand::Check { store, json } => {
-            let dir = store_config(store)?.dir;
-            let report = medic_store::check(&dir).map_err(|error| coded(error.code(), error))?;
-            let mut out = io::stdout().lock();
-            if json {
-                serde_json::to_writer_pretty(&mut out, &report)?;
-                writeln!(out)?;
-            } else {
-                writeln!(out, "commit {}, audit record {}", report.commit_seq, report.audit_head.seq)?;
-                for (table, rows) in &report.rows {
-                    writeln!(out, "{table:<12} {rows:>10} rows")?;
-                }
-                for fault in &report.faults {
-                    writeln!(out, "{}: {}", fault.code, fault.detail)?;
-                }
-                writeln!(out, "{}", if report.is_whole() { "whole" } else { "NOT WHOLE" })?;
-            }
-            Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
-        }
-        StoreCommand::Export { store, to } => {
-            let dir = store_config(store)?.dir;
-            let head = match to {
-                Some(to) => {
-                    let mut file =
-                        File::create_new(&to).with_context(|| format!("cannot create {}", to.display()))?;
-                    let head = medic_store::export_audit(&dir, &mut file)
-                        .map_err(|error| coded(error.code(), error))?;
-                    file.sync_all()?;
-                    head
-                }
-                None => {
-                    let mut out = io::stdout().lock();
-                    medic_store::export_audit(&dir, &mut out).map_err(|error| coded(error.code(), error))?
-                }
-            };
-            writeln!(io::stderr(), "{} records, head {}", head.seq, head.hash)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        StoreCommand::Backup { store, to } => {
-            let config = store_config(store)?;
-            if !config.dir.is_dir() {
-                bail!("there is no store in {}", config.dir.display());
-            }
-            let store = medic_store::Store::open(&config).map_err(|error| coded(error.code(), error))?;
-            let copied = store.backup(&to).map_err(|error| coded(error.code(), error));
-            store.shutdown();
-            copied?;
-            writeln!(io::stderr(), "copied to {}", to.display())?;
-            Ok(ExitCode::SUCCESS)
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
 
-fn verify(file: &Path, anchors: Vec<ChainHead>, json: bool) -> anyhow::Result<ExitCode> {
-    let opened = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
-    let verified = medic_store::verify_export_against(BufReader::new(opened), anchors);
-    let mut out = io::stdout().lock();
-    match (verified, json) {
-        (Ok(head), true) => writeln!(out, "{}", serde_json::json!({ "whole": true, "head": head }))?,
-        (Ok(head), false) => writeln!(out, "whole: {} records, head {}", head.seq, head.hash)?,
-        (Err(error), true) => {
-            let report =
-                serde_json::json!({ "whole": false, "code": error.code(), "message": error.to_string() });
-            writeln!(out, "{report}")?;
-            return Ok(ExitCode::from(FAILED));
-        }
-        (Err(error), false) => return Err(coded(error.code(), error)),
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
     }
-    Ok(ExitCode::SUCCESS)
-}
 
-fn audit_plugin(file: &Path, emit_grant: bool, json: bool) -> anyhow::Result<ExitCode> {
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let mut out = io::stdout().lock();
-    if emit_grant {
-        // A plugin is named for its file, as the host names it.
-        let plugin = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let grant = medic_host::emit_grant(&plugin, &bytes).map_err(|error| coded(error.code, error))?;
-        writeln!(out, "{grant}")?;
-        return Ok(ExitCode::SUCCESS);
+    #[test]
+    fn a_cause_that_is_said_already_is_not_said_again() {
+        let cause = || anyhow::anyhow!("record 3 is broken");
+        assert_eq!(told(&cause().context("AUDIT_CHAIN")), "AUDIT_CHAIN: record 3 is broken");
+        let twice = cause().context("record 3 is broken").context("AUDIT_CHAIN");
+        assert_eq!(told(&twice), "AUDIT_CHAIN: record 3 is broken");
+        let more = cause().context("cannot verify a.jsonl").context("AUDIT_CHAIN");
+        assert_eq!(told(&more), "AUDIT_CHAIN: cannot verify a.jsonl: record 3 is broken");
     }
-    let report = medic_host::audit(&bytes).map_err(|error| coded(error.code, error))?;
-    if json {
-        serde_json::to_writer_pretty(&mut out, &report)?;
-        writeln!(out)?;
-    } else {
-        writeln!(out, "{report}")?;
-    }
-    Ok(ExitCode::SUCCESS)
 }

@@ -1,8 +1,11 @@
 //! The one file that names every concrete adapter.
 
 use crate::adapters::notifier::Address;
-use crate::adapters::{Library, LogFiles, NoKnowledge, NoTools, OpenAi, People, Prometheus, SystemClock};
+use crate::adapters::{
+    Custody, Library, LogFiles, NoKnowledge, NoTools, OpenAi, People, Prometheus, SystemClock,
+};
 use crate::api::ApiConfig;
+use crate::api::custodian::Custodian;
 use crate::api::librarian::Librarian;
 use crate::api::tls::TlsIdentity;
 use crate::config::{self, Config, KnowledgeConfig, SecretRef, ToolsConfig};
@@ -19,6 +22,7 @@ pub(crate) struct Wired {
     pub agents: AgentsConfig,
     pub ports: Ports,
     pub librarian: Option<Arc<dyn Librarian>>,
+    pub custodian: Arc<dyn Custodian>,
     /// What goes on beside the agents and may be cut off at any time.
     pub background: JoinSet<()>,
 }
@@ -36,7 +40,14 @@ pub(crate) fn api(config: &Config) -> Result<ApiConfig, StartError> {
         None => None,
     };
     let auth = config.server.auth_table()?;
-    Ok(ApiConfig { grpc: config.server.grpc, http: config.server.http, tls, auth, librarian: None })
+    Ok(ApiConfig {
+        grpc: config.server.grpc,
+        http: config.server.http,
+        tls,
+        auth,
+        librarian: None,
+        custodian: None,
+    })
 }
 
 /// Makes everything the agents reach the world through.
@@ -68,6 +79,7 @@ pub(crate) async fn wire(store: Arc<Store>, config: &Config) -> Result<Wired, St
         }
         None => Arc::new(NoTools),
     };
+    let custodian = Arc::new(Custody::new(store.clone()));
     let ports = Ports {
         journal: store,
         clock: clock.clone(),
@@ -84,7 +96,7 @@ pub(crate) async fn wire(store: Arc<Store>, config: &Config) -> Result<Wired, St
         restart: config.restart.clone(),
         taxonomy: taxonomy(config.diagnosis.taxonomy.as_deref())?,
     };
-    Ok(Wired { agents, ports, librarian, background })
+    Ok(Wired { agents, ports, librarian, custodian, background })
 }
 
 /// Reads the files that the configuration names and the daemon needs at its start.

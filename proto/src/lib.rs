@@ -80,7 +80,7 @@ mod tests {
         let set = prost_types::FileDescriptorSet::decode(super::FILE_DESCRIPTOR_SET).unwrap();
         let services: Vec<&str> =
             set.file.iter().flat_map(|file| &file.service).map(|service| service.name()).collect();
-        assert_eq!(services.len(), 6, "{services:?}");
+        assert_eq!(services.len(), 8, "{services:?}");
         for file in &set.file {
             assert!(
                 file.source_code_info.as_ref().is_some_and(|info| !info.location.is_empty()),

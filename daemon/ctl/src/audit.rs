@@ -10,6 +10,7 @@ use medic_core::Digest;
 use medic_core::audit::{ChainHead, ChainVerifier, ChainedRecord};
 use medic_proto::v1;
 use serde::Serialize;
+use std::ffi::OsString;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use tokio_stream::StreamExt as _;
@@ -21,9 +22,9 @@ pub async fn run(
 ) -> Result<Exit, Failure> {
     match command {
         Audit::Verify { file: Some(file), rest } => {
-            let mut args = vec!["audit".into(), "verify".into(), file.into_os_string()];
-            args.extend(rest);
-            match offline::hand_over(args)? {}
+            let args = std::iter::once(file.into_os_string()).chain(rest);
+            let json = json.then(|| "--json".into());
+            match offline::hand_over(["audit", "verify"], args.chain(json))? {}
         }
         Audit::Verify { file: None, .. } => verify(&client()?, json).await,
         Audit::List { from, limit, incident } => {
@@ -31,7 +32,46 @@ pub async fn run(
             list(&client()?, request, json).await
         }
         Audit::Export { file } => export(&client()?, file.as_deref()).await,
+        Audit::Anchor { key, out, dir } => {
+            let mut args = [
+                offline::option("--dir", dir.clone()),
+                offline::option("--key", key),
+                offline::option("--out", out),
+            ]
+            .concat();
+            if dir.is_none() {
+                args.extend(stands(&journal(&client()?).await?)?);
+            }
+            // Signed here, not there: the daemon's machine holds no key that would make it believed.
+            match offline::hand_over(["audit", "anchor"], args)? {}
+        }
+        Audit::Keygen { file } => match offline::hand_over(["audit", "keygen"], [file.into()])? {},
     }
+}
+
+async fn journal(client: &Client) -> Result<v1::Journal, Failure> {
+    let status = client.status().get(v1::GetStatusRequest {}).await?.into_inner();
+    Ok(status.journal.unwrap_or_default())
+}
+
+/// Where the daemon's chain ends now.
+fn head(journal: &v1::Journal) -> Result<ChainHead, Failure> {
+    let hash = Digest::parse(&journal.audit_hash)
+        .ok_or_else(|| Failure::new("AUDIT_BROKEN", "the daemon names no head of its chain"))?;
+    Ok(ChainHead { seq: journal.audit_seq, hash })
+}
+
+/// What an anchor says, as medicd takes it.
+fn stands(journal: &v1::Journal) -> Result<Vec<OsString>, Failure> {
+    let head = head(journal)?;
+    let store = Some(journal.store_id.as_str()).filter(|id| !id.is_empty());
+    let store = store.ok_or_else(|| Failure::new("AUDIT_BROKEN", "the daemon does not name its store"))?;
+    Ok([
+        offline::option("--head", Some(format!("{}:{}", head.seq, head.hash))),
+        offline::option("--store", Some(store)),
+        offline::option("--at", Some(journal.latest_at_ms.to_string())),
+    ]
+    .concat())
 }
 
 async fn list(client: &Client, request: v1::ListAuditRequest, json: bool) -> Result<Exit, Failure> {
@@ -87,11 +127,7 @@ struct Header {
 /// The chain up to the head that stands now. Recomputed on the way: an export that does not verify is said to be one,
 /// not handed over in silence.
 async fn export(client: &Client, file: Option<&Path>) -> Result<Exit, Failure> {
-    let status = client.status().get(v1::GetStatusRequest {}).await?.into_inner();
-    let journal = status.journal.unwrap_or_default();
-    let hash = Digest::parse(&journal.audit_hash)
-        .ok_or_else(|| Failure::new("AUDIT_BROKEN", "the daemon names no head of its chain"))?;
-    let head = ChainHead { seq: journal.audit_seq, hash };
+    let head = head(&journal(client).await?)?;
     let mut out: Box<dyn Write> = match file {
         Some(path) => {
             // An older export is evidence too.
@@ -143,6 +179,22 @@ mod tests {
     use super::*;
     use medic_core::TimestampMs;
     use medic_core::audit::AuditRecord;
+
+    #[test]
+    fn an_anchor_says_store_head_and_time_and_nothing_is_signed_that_names_none() {
+        let hash = format!("sha256:{}", "a".repeat(64));
+        let journal = v1::Journal {
+            audit_seq: 7,
+            audit_hash: hash.clone(),
+            store_id: "st-1".into(),
+            latest_at_ms: 1_000,
+            ..Default::default()
+        };
+        let said = stands(&journal).unwrap();
+        assert_eq!(said, ["--head", &format!("7:{hash}"), "--store", "st-1", "--at", "1000"]);
+        stands(&v1::Journal { store_id: String::new(), ..journal.clone() }).unwrap_err();
+        stands(&v1::Journal { audit_hash: "none".into(), ..journal }).unwrap_err();
+    }
 
     #[test]
     fn export_notices_a_record_that_was_changed_on_the_way() {

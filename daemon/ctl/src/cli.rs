@@ -17,7 +17,9 @@ use std::path::PathBuf;
         medic watch 01JDZ5Y8K3               one incident as it happens, with its timeline\n  \
         medic approve 01JDZ5Y8K3             read the plan, then answer y\n  \
         medic logs query errors in checkout in the last 15 minutes\n  \
-        medic audit export audit.jsonl && medic audit verify audit.jsonl\n\n\
+        medic audit export audit.jsonl && medic audit verify audit.jsonl\n  \
+        medic incidents export 01JDZ5Y8K3 --to 01JDZ5Y8K3.jsonl && medic replay 01JDZ5Y8K3.jsonl --step\n  \
+        medic store backup --to /backup/monday  a copy while the daemon serves\n\n\
         Results go to standard output, everything else to standard error; --json prints for programs.\n\
         Exit status: 0 done, 1 refused or failed (the message begins with a stable code), 2 wrong usage."
 )]
@@ -116,15 +118,86 @@ pub enum Command {
     Audit(Audit),
     /// How the daemon is, and who you are to it.
     Status,
-    /// Work on the store of a stopped daemon: check, backup, restore, export. Handed to medicd.
-    #[command(disable_help_flag = true)]
-    Store(Handed),
+    /// What waits in the daemon's mailboxes, and letters that could not be handled.
+    #[command(subcommand)]
+    Mailbox(Mailbox),
+    /// The daemon's memory: copy it while it serves, check, restore or export it while it does not.
+    #[command(subcommand)]
+    Store(Store),
     /// Audit, test, run or install a plugin file. Handed to medicd.
     #[command(disable_help_flag = true)]
     Plugin(Handed),
-    /// Go through a recorded incident again. Handed to medicd.
+    /// Decide a recorded incident once more, without any daemon, and find whatever is not the same.
+    #[command(
+        after_help = "FILE comes from `medic incidents export`, or is one that retention has archived. Exit status 1 when \
+        a decision, an effect, an audit record or the last state is not what was recorded.\n\nExamples:\n  \
+        medic replay 01JDZ5Y8K3.jsonl\n  \
+        medic replay 01JDZ5Y8K3.jsonl --step         decision by decision, with what each changed\n  \
+        medic replay 01JDZ5Y8K3.jsonl --until 12     as it stood at revision 12\n  \
+        medic audit export audit.jsonl && medic replay 01JDZ5Y8K3.jsonl --audit audit.jsonl"
+    )]
+    Replay {
+        file: PathBuf,
+        /// Wait for Enter after each decision, and show what it changed.
+        #[arg(long)]
+        step: bool,
+        /// Stop at this revision of the incident.
+        #[arg(long, value_name = "REVISION")]
+        until: Option<u64>,
+        /// An export of the whole audit log: its records of this incident must be exactly those in FILE.
+        #[arg(long, value_name = "FILE", conflicts_with = "until")]
+        audit: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Mailbox {
+    /// How much waits where, and the dead letters.
+    List {
+        /// List the letters that wait there too: supervisor, monitor, diagnoser, executor or notifier.
+        #[arg(default_value = "", hide_default_value = true)]
+        mailbox: String,
+        /// Letters of a kind at most, 1 to 1000.
+        #[arg(long, short = 'n', default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// One dead letter, whole.
+    Show { id: String },
+    /// Put a dead letter back into its mailbox, to be handled as if it had just come. Needs the role approver.
+    Retry { id: String },
+    /// Take a dead letter out for good. Needs the role approver.
+    Drop {
+        id: String,
+        /// Why; kept in the audit log.
+        #[arg(long, short)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Store {
+    /// Read everything and list what is not as it should be. The daemon must not run. Handed to medicd.
     #[command(disable_help_flag = true)]
-    Replay(Handed),
+    Check(Handed),
+    /// Copy the store into a new directory, while the daemon serves; with --dir, of a daemon that does not.
+    #[command(
+        after_help = "The copy is made by the daemon, on its machine; needs the role admin.\n\nExamples:\n  \
+        medic store backup --to /backup/monday\n  medic store backup --dir /var/lib/medic/store --to /backup/monday"
+    )]
+    Backup {
+        /// Absolute path on the daemon's machine; nothing may be there yet.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// A store that no daemon has open; handed to medicd.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Put a copy in place as a store. Handed to medicd.
+    #[command(disable_help_flag = true)]
+    Restore(Handed),
+    /// Write the audit log of a store that no daemon has open. Handed to medicd.
+    #[command(disable_help_flag = true)]
+    Export(Handed),
 }
 
 /// Arguments for medicd, as they are.
@@ -166,6 +239,20 @@ pub enum Incidents {
         /// Sending the same request twice opens one incident.
         #[arg(long, value_name = "ID")]
         request_id: Option<String>,
+    },
+    /// Write everything that was decided on one incident as a file for `medic replay`.
+    #[command(
+        after_help = "With --dir the store of a daemon that does not run is read, by medicd.\n\nExample:\n  \
+        medic incidents export 01JDZ5Y8K3 --to 01JDZ5Y8K3.jsonl && medic replay 01JDZ5Y8K3.jsonl"
+    )]
+    Export {
+        id: String,
+        /// Standard output when left out.
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+        /// A store that no daemon has open; handed to medicd.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
     },
 }
 
@@ -265,10 +352,29 @@ pub enum Audit {
     Verify {
         /// An export; handed to medicd.
         file: Option<PathBuf>,
-        /// For medicd, such as anchors kept elsewhere.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true, requires = "file")]
+        /// For medicd: --anchors FILE, --anchor SEQ:HASH, --trust KEY.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, requires = "file", value_name = "ARGS")]
         rest: Vec<OsString>,
     },
+    /// Write down where the chain stands now, signed with a key that the daemon's machine does not hold.
+    #[command(
+        after_help = "One JSON line, appended to --out. Whoever keeps it elsewhere can later tell a chain that was forged \
+        anew from its beginning: medic audit verify FILE --anchors FILE --trust KEY.\n\nExamples:\n  \
+        medic audit keygen auditor.key\n  medic audit anchor --key auditor.key --out anchors.jsonl"
+    )]
+    Anchor {
+        /// Private key file of `medic audit keygen`; unsigned without one.
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// Appended to; standard output when left out.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// The chain of a store that no daemon has open.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Make a key pair for anchors: FILE, which only its owner can read, and FILE.pub.
+    Keygen { file: PathBuf },
     /// Write the whole chain as JSON lines, recomputing it on the way.
     Export {
         /// Standard output when left out.
@@ -330,6 +436,10 @@ mod tests {
             Cli::try_parse_from(["medic", "plugin", "audit", "x.wasm", "--emit-grant", "--help"]).unwrap();
         let Command::Plugin(handed) = cli.command else { panic!("{cli:?}") };
         assert_eq!(handed.args, ["audit", "x.wasm", "--emit-grant", "--help"]);
+        let cli = Cli::try_parse_from(["medic", "store", "check", "--dir", "/x", "--json"]).unwrap();
+        assert!(
+            matches!(cli.command, Command::Store(Store::Check(handed)) if handed.args == ["--dir", "/x", "--json"])
+        );
         let cli = Cli::try_parse_from(["medic", "audit", "verify"]).unwrap();
         assert!(matches!(cli.command, Command::Audit(Audit::Verify { file: None, .. })));
     }

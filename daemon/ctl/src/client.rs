@@ -8,7 +8,9 @@ use medic_proto::v1::audit_client::AuditClient;
 use medic_proto::v1::incidents_client::IncidentsClient;
 use medic_proto::v1::knowledge_client::KnowledgeClient;
 use medic_proto::v1::logs_client::LogsClient;
+use medic_proto::v1::mailboxes_client::MailboxesClient;
 use medic_proto::v1::status_client::StatusClient;
+use medic_proto::v1::store_client::StoreClient;
 use medic_proto::v1::tools_client::ToolsClient;
 use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -106,6 +108,12 @@ impl Client {
     }
     pub fn status(&self) -> StatusClient<Way> {
         StatusClient::new(self.way.clone())
+    }
+    pub fn store(&self) -> StoreClient<Way> {
+        StoreClient::new(self.way.clone())
+    }
+    pub fn mailboxes(&self) -> MailboxesClient<Way> {
+        MailboxesClient::new(self.way.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 }
 

@@ -2,10 +2,11 @@
 
 use crate::cli::{Incidents, Knowledge, Logs, Tools};
 use crate::client::Client;
+use crate::export;
 use crate::failure::{Exit, Failure};
 use crate::output::{self, say, tell};
 use crate::story::{self, Story};
-use crate::text::{Style, Table, ago, block, duration, instant, now_ms, plain, quoted, short, short_digest};
+use crate::text::{Style, Table, ago, block, duration, instant, now_ms, plain, quoted, short};
 use medic_proto::v1;
 use std::path::Path;
 use tokio::io::AsyncReadExt as _;
@@ -13,11 +14,15 @@ use tokio::io::AsyncReadExt as _;
 /// Bytes of one message of an upload.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-pub async fn incidents(client: &Client, command: Incidents, json: bool) -> Result<Exit, Failure> {
+pub async fn incidents(
+    client: impl FnOnce() -> Result<Client, Failure>,
+    command: Incidents,
+    json: bool,
+) -> Result<Exit, Failure> {
     match command {
         Incidents::List { live, phase, limit, before } => {
             let request = v1::ListIncidentsRequest { live_only: live, phase, limit, before };
-            let page = client.incidents().list(request).await?.into_inner();
+            let page = client()?.incidents().list(request).await?.into_inner();
             if json {
                 output::document(&page)?;
                 return Ok(Exit::Done);
@@ -62,13 +67,14 @@ pub async fn incidents(client: &Client, command: Incidents, json: bool) -> Resul
                 annotations: annotations.into_iter().collect(),
                 request_id,
             };
-            let created = client.incidents().create(request).await?.into_inner();
+            let created = client()?.incidents().create(request).await?.into_inner();
             if json {
                 output::document(&created)?;
             } else {
                 say!("{}", plain(&created.incident_id));
             }
         }
+        Incidents::Export { id, to, dir } => return export::run(client, id, to, dir).await,
     }
     Ok(Exit::Done)
 }
@@ -330,67 +336,4 @@ pub async fn knowledge(client: &Client, command: Knowledge, json: bool) -> Resul
             Ok(Exit::Done)
         }
     }
-}
-
-pub async fn status(client: &Client, json: bool) -> Result<Exit, Failure> {
-    let status = client.status().get(v1::GetStatusRequest {}).await?.into_inner();
-    if json {
-        output::document(&status)?;
-        return Ok(Exit::Done);
-    }
-    let style = Style::of_stdout();
-    let up = duration(status.now_ms.saturating_sub(status.started_at_ms));
-    let state = if status.ready {
-        style.good("ready")
-    } else {
-        style.bad(&format!("not ready: {}", plain(&status.not_ready_because)))
-    };
-    say!("medicd {}  {state}  up {up}", plain(&status.version));
-    say!("you are {} ({})", plain(&status.principal), plain(&status.role));
-    if let Some(reason) = &status.safe_mode {
-        say!("{} {}", style.bad("SAFE MODE, only queries run:"), plain(reason));
-    }
-    let phases: Vec<String> = status
-        .incidents_by_phase
-        .iter()
-        .filter(|(_, count)| **count > 0)
-        .map(|(phase, count)| format!("{count} {phase}"))
-        .collect();
-    say!(
-        "incidents   {} live{}",
-        status.live_incidents,
-        phases.iter().map(|one| format!(" · {}", plain(one))).collect::<String>()
-    );
-    say!("prometheus  {}", plain(&status.prometheus));
-    say!("tools       {} loaded, {} plugins not loaded", status.tools, status.rejected_plugins);
-    say!("knowledge   {}", if status.knowledge { "consulted" } else { "none" });
-    say!("model       {}", status.model.as_deref().map_or_else(|| "none".to_owned(), plain));
-    if let Some(journal) = &status.journal {
-        let state = match (journal.writable, journal.low_space) {
-            (false, _) => style.bad("storage failed"),
-            (true, true) => style.attention("disk nearly full, intake refused"),
-            (true, false) => style.good("writable"),
-        };
-        let head = format!("{} audit records, head {}", journal.audit_seq, short_digest(&journal.audit_hash));
-        say!(
-            "journal     {state}, {} commits, {head}, {} dead letters",
-            journal.commit_seq,
-            journal.dead_letters
-        );
-    }
-    let mut table = Table::new(&["ACTOR", "STATE", "RESTARTS", "WORKING ON", "MAIL WAITING", "LAST ERROR"]);
-    for actor in &status.actors {
-        let mailbox =
-            status.journal.iter().flat_map(|journal| &journal.mailboxes).find(|one| one.name == actor.name);
-        table.row(vec![
-            actor.name.clone(),
-            actor.state.clone(),
-            actor.restarts.to_string(),
-            actor.in_flight.to_string(),
-            mailbox.map(|mailbox| mailbox.envelopes.to_string()).unwrap_or_default(),
-            short(actor.last_error.as_deref().unwrap_or_default(), 80),
-        ]);
-    }
-    tell!("\n{}", table.render(style));
-    Ok(Exit::Done)
 }

@@ -1,8 +1,8 @@
 //! `medic`: the operator's side.
 //!
 //! Owns what is typed and what is read: tables for people, JSON for programs, results on standard output and talk on
-//! standard error. Never decides and never opens the store: it speaks `medic.v1` to a running daemon, and hands what
-//! works on files to `medicd` beside it.
+//! standard error. Never decides and never opens the store: it speaks `medic.v1` to a running daemon, replays what was
+//! exported with core's law, and hands what needs the database or the sandbox to `medicd` beside it.
 
 #![allow(
     clippy::disallowed_methods,
@@ -14,9 +14,14 @@ mod audit;
 mod cli;
 mod client;
 mod commands;
+mod export;
 mod failure;
+mod mailbox;
 mod offline;
 mod output;
+mod replay;
+mod status;
+mod store;
 mod story;
 mod text;
 mod watch;
@@ -44,7 +49,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
     let json = global.json;
     let client = || Client::new(&global);
     match command {
-        Command::Incidents(command) => commands::incidents(&client()?, command, json).await,
+        Command::Incidents(command) => commands::incidents(client, command, json).await,
         Command::Show { id } => commands::show(&client()?, id, json).await,
         Command::Watch { id, follow } => watch::run(&client()?, id, &watch::Options { json, follow }).await,
         Command::Approve { id, plan } => approve::run(&client()?, id, plan, json).await,
@@ -63,15 +68,12 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Logs(command) => commands::logs(&client()?, command, json).await,
         Command::Knowledge(command) => commands::knowledge(&client()?, command, json).await,
         Command::Audit(command) => audit::run(client, command, json).await,
-        Command::Status => commands::status(&client()?, json).await,
-        Command::Store(handed) => hand_over("store", handed),
-        Command::Plugin(handed) => hand_over("plugin", handed),
-        Command::Replay(handed) => hand_over("replay", handed),
+        Command::Status => status::run(&client()?, json).await,
+        Command::Mailbox(command) => mailbox::run(&client()?, command, json).await,
+        Command::Store(command) => store::run(client, command, json).await,
+        Command::Plugin(Handed { args }) => match offline::hand_over(["plugin"], args)? {},
+        Command::Replay { file, step, until, audit } => {
+            replay::run(&replay::Options { file, step, until, audit, json })
+        }
     }
-}
-
-fn hand_over(subcommand: &str, handed: Handed) -> Result<Exit, Failure> {
-    let mut args = vec![subcommand.into()];
-    args.extend(handed.args);
-    match offline::hand_over(args)? {}
 }

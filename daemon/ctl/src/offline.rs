@@ -7,13 +7,21 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Becomes `medicd <args>`; its exit status is ours.
-pub fn hand_over(args: Vec<OsString>) -> Result<Infallible, Failure> {
+/// Becomes `medicd <command> <args>`; its exit status is ours.
+pub fn hand_over(
+    command: impl IntoIterator<Item = &'static str>,
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<Infallible, Failure> {
     let beside = std::env::current_exe().ok().and_then(|own| beside(&own)).filter(|path| path.is_file());
     let program = beside.unwrap_or_else(|| PathBuf::from("medicd"));
-    let error = Command::new(&program).args(args).exec();
+    let error = Command::new(&program).args(command).args(args).exec();
     let message = format!("cannot start {}: {error}; install medicd beside medic", program.display());
     Err(Failure::new("NO_MEDICD", message))
+}
+
+/// `--name value` for medicd, when there is a value.
+pub fn option(name: &str, value: Option<impl Into<OsString>>) -> Vec<OsString> {
+    value.map(|value| vec![OsString::from(name), value.into()]).unwrap_or_default()
 }
 
 fn beside(own: &Path) -> Option<PathBuf> {

@@ -3,12 +3,15 @@
 //! Never decides: a conversion out of core is total, one into core checks nothing but the form.
 
 mod incident;
+mod mailboxes;
 mod plan;
 mod report;
 
 pub use incident::{diagnosis, incident, sighting, summary};
+pub use mailboxes::{mailboxes, settled, whole_letter};
 pub use report::{
-    audit_record, executed, log_query, log_report, passages, plugin, shelved, status, tool, verification,
+    audit_record, copied, executed, log_query, log_report, passages, plugin, shelved, status, tool,
+    verification,
 };
 
 use super::operations::DiagnosisView;

@@ -3,6 +3,7 @@
 //! Owns the mapping of calls to [`Operations`] and the interceptor that finds out who calls. Never decides.
 
 mod incidents;
+mod keeping;
 mod services;
 
 use super::auth::{AuthTable, Caller};
@@ -12,7 +13,9 @@ use medic_proto::v1::audit_server::AuditServer;
 use medic_proto::v1::incidents_server::IncidentsServer;
 use medic_proto::v1::knowledge_server::KnowledgeServer;
 use medic_proto::v1::logs_server::LogsServer;
+use medic_proto::v1::mailboxes_server::MailboxesServer;
 use medic_proto::v1::status_server::StatusServer;
+use medic_proto::v1::store_server::StoreServer;
 use medic_proto::v1::tools_server::ToolsServer;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -96,5 +99,7 @@ pub async fn router(
         .add_service(gated!(LogsServer))
         .add_service(gated!(KnowledgeServer))
         .add_service(gated!(AuditServer))
-        .add_service(gated!(StatusServer)))
+        .add_service(gated!(StatusServer))
+        .add_service(gated!(StoreServer))
+        .add_service(gated!(MailboxesServer)))
 }

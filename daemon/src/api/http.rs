@@ -5,6 +5,7 @@
 
 mod body;
 mod incidents;
+mod keeping;
 mod probes;
 mod stream;
 mod tools;
@@ -21,6 +22,7 @@ use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use serde::Serialize;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 #[derive(Clone)]
 pub struct Gateway {
@@ -37,6 +39,7 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/incidents/{id}/reject", post(incidents::reject))
         .route("/incidents/{id}/escalate", post(incidents::escalate))
         .route("/incidents/{id}/diagnose", post(incidents::diagnose_anew))
+        .route("/incidents/{id}/export", get(keeping::export))
         .route("/incidents/{id}/stream", get(stream::events))
         .route("/ws/incidents", any(stream::socket))
         .route("/diagnose", get(incidents::diagnosis))
@@ -49,6 +52,11 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/knowledge/documents", post(tools::ingest_knowledge))
         .route("/audit", get(probes::audit))
         .route("/audit/verify", get(probes::verify_audit))
+        .route("/mailboxes", get(keeping::mailboxes))
+        .route("/mailboxes/dead/{id}", get(keeping::letter))
+        .route("/mailboxes/dead/{id}/retry", post(keeping::retry))
+        .route("/mailboxes/dead/{id}/drop", post(keeping::drop_letter))
+        .route("/store/backup", post(keeping::backup))
         .route("/status", get(probes::status))
         .route("/metrics", get(probes::metrics))
         .layer(middleware::from_fn_with_state(gateway.clone(), enter));
@@ -123,7 +131,9 @@ async fn measure(State(gateway): State<Gateway>, request: Request, next: Next) -
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     // Only for the metrics: nothing is decided by it.
     let started = tokio::time::Instant::now();
+    let in_flight = InFlight::begin(gateway.operations.clone());
     let mut response = next.run(request).await;
+    drop(in_flight);
     let seconds = started.elapsed().as_secs_f64();
     let route = route.as_deref().unwrap_or("other");
     gateway.operations.meter().request(method, route, response.status().as_u16(), seconds);
@@ -132,6 +142,22 @@ async fn measure(State(gateway): State<Gateway>, request: Request, next: Next) -
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Counts one request for as long as it lives: one that its sender gave up is not in flight either.
+struct InFlight(Operations);
+
+impl InFlight {
+    fn begin(operations: Operations) -> Self {
+        operations.meter().requests_in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(operations)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.meter().requests_in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 async fn nothing_here() -> Problem {

@@ -3,7 +3,9 @@
 //! Owns the names of the metrics and their text form. Never measures anything inside the agents: their numbers are read
 //! from the desk's status when Prometheus asks.
 
+use super::conditions::MEANINGS;
 use super::operations::StatusView;
+use medic_agents::Condition;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,6 +45,7 @@ pub struct Meter {
     refused: Mutex<BTreeMap<String, u64>>,
     requests: Mutex<BTreeMap<RequestKey, Histogram>>,
     pub watchers: AtomicU64,
+    pub requests_in_flight: AtomicU64,
 }
 
 impl Meter {
@@ -67,10 +70,20 @@ impl Meter {
         page.line("medic_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
         page.head("medic_start_time_seconds", "gauge", "When the daemon started, since the epoch.");
         page.float("medic_start_time_seconds", &[], status.started_at.0 as f64 / 1000.0);
+        page.head("medic_uptime_seconds", "gauge", "How long the daemon has run.");
+        page.float("medic_uptime_seconds", &[], view.now.since_ms(status.started_at) as f64 / 1000.0);
+        page.head("medic_ready", "gauge", "1 while alerts are taken in and can be acted on.");
+        page.line("medic_ready", &[], u64::from(view.not_ready_because.is_empty()));
+        page.head("medic_condition", "gauge", "1 while something works worse than it should, by its code.");
+        for (code, _) in MEANINGS {
+            let lasts = |condition: &Condition| condition.code == code && condition.healed_at.is_none();
+            let lasting = status.conditions.iter().any(lasts);
+            page.line("medic_condition", &[("code", code)], u64::from(lasting));
+        }
         page.head("medic_safe_mode", "gauge", "1 while only queries run and approvals are frozen.");
         page.line("medic_safe_mode", &[], u64::from(status.safe_mode.is_some()));
 
-        page.head("medic_incidents", "gauge", "Incidents by phase, among the newest 500.");
+        page.head("medic_incidents", "gauge", "Incidents in the store by phase.");
         for (phase, count) in &view.by_phase {
             page.line("medic_incidents", &[("phase", phase.as_str())], *count);
         }
@@ -106,6 +119,12 @@ impl Meter {
         page.line("medic_journal_commits_total", &[], journal.commit_seq);
         page.head("medic_audit_records_total", "counter", "Records in the audit chain.");
         page.line("medic_audit_records_total", &[], journal.audit_head.seq);
+        page.head("medic_journal_sync_seconds", "gauge", "How long the last write took to be on disk.");
+        page.float("medic_journal_sync_seconds", &[], journal.sync_ms as f64 / 1000.0);
+        page.head("medic_journal_sync_slow", "gauge", "1 while writes take longer than is normal.");
+        page.line("medic_journal_sync_slow", &[], u64::from(journal.sync_slow));
+        page.head("medic_open_effects", "gauge", "Changes ordered or begun without a known outcome yet.");
+        page.line("medic_open_effects", &[], journal.open_effects);
         page.head("medic_dead_letters", "gauge", "Messages that could not be handled.");
         page.line("medic_dead_letters", &[], journal.dead_letters);
 
@@ -117,10 +136,25 @@ impl Meter {
         for actor in &status.actors {
             page.line("medic_actor_restarts_total", &[("actor", &actor.name)], actor.restarts);
         }
+        page.head("medic_actor_in_flight", "gauge", "Letters being handled.");
+        for actor in &status.actors {
+            page.line("medic_actor_in_flight", &[("actor", &actor.name)], actor.in_flight as u64);
+        }
+        page.head("medic_actor_oldest_in_flight_seconds", "gauge", "How long the oldest of them is in hand.");
+        for actor in &status.actors {
+            let seconds = actor.oldest_in_flight_ms as f64 / 1000.0;
+            page.float("medic_actor_oldest_in_flight_seconds", &[("actor", &actor.name)], seconds);
+        }
+        page.head("medic_actor_stuck", "gauge", "1 while a letter is in hand for longer than it may take.");
+        for actor in &status.actors {
+            page.line("medic_actor_stuck", &[("actor", &actor.name)], u64::from(actor.stuck));
+        }
         page.head("medic_tools", "gauge", "Tools loaded.");
         page.line("medic_tools", &[], status.tools as u64);
         page.head("medic_plugins_rejected", "gauge", "Plugins found and not loaded.");
         page.line("medic_plugins_rejected", &[], status.rejected_plugins.len() as u64);
+        page.head("medic_http_requests_in_flight", "gauge", "Requests whose answer has not begun.");
+        page.line("medic_http_requests_in_flight", &[], load(&self.requests_in_flight));
         page.head("medic_watchers", "gauge", "Open streams of incidents.");
         page.line("medic_watchers", &[], load(&self.watchers));
 

@@ -3,11 +3,18 @@
 //! Owns roles and limits of requests, so that gRPC and HTTP cannot differ in them. Never decides about an incident:
 //! that is the desk's, and behind it core's.
 
+mod archive;
 mod logs;
+mod mailboxes;
+mod status;
 
+pub use archive::StoreCopied;
 pub use logs::{LOG_BYTES_MAX, LogsAnswered, LogsReported, too_large as log_too_large};
+pub use mailboxes::MailboxesView;
+pub use status::StatusView;
 
 use super::auth::{Caller, Role};
+use super::custodian::Custodian;
 use super::librarian::{Librarian, Shelved};
 use super::meter::Meter;
 use super::problem::{Problem, ProblemKind};
@@ -16,7 +23,7 @@ use super::{alertmanager, convert};
 use futures::Stream;
 use medic_agents::Desk;
 use medic_agents::desk::DeskError;
-use medic_agents::desk::{Execution, ManualIncident, Received, Status, Told};
+use medic_agents::desk::{Execution, ManualIncident, Received, Told};
 use medic_core::audit::{ChainFault, ChainHead, ChainVerifier, ChainedRecord};
 use medic_core::diagnosis::Diagnosis;
 use medic_core::event::EventKind;
@@ -29,10 +36,8 @@ use medic_core::{
 use medic_ports::journal::IncidentFilter;
 use medic_ports::knowledge::{KnowledgeAnswer, KnowledgeQuery};
 use medic_ports::tools::RejectedPlugin;
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, watch as signal};
 
 /// Characters of a title: a line in a list.
@@ -51,11 +56,6 @@ const DOCUMENT_NAME_BYTES_MAX: usize = 200;
 const ARGUMENT_BYTES_MAX: usize = 64 * 1024;
 /// Audit records read at a time: bounds what one reader holds in memory.
 pub const AUDIT_PAGE_MAX: usize = 1_000;
-/// How old a count by phase or a look at Prometheus may be: a scraper and a probe a second cost one look.
-const VIEW_AGE_MAX_MS: u64 = 5_000;
-const COUNTED_INCIDENTS_MAX: usize = 500;
-/// A probe does not wait for a Prometheus that hangs.
-const PROMETHEUS_WAIT: Duration = Duration::from_secs(1);
 
 /// Through which door a word came; kept as its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,18 +79,13 @@ impl Door {
 pub struct Operations {
     desk: Desk,
     librarian: Option<Arc<dyn Librarian>>,
+    custodian: Option<Arc<dyn Custodian>>,
     meter: Arc<Meter>,
     /// Analyses under way. 2: each holds its upload and its records in memory.
     analyses: Arc<Semaphore>,
-    looks: Arc<Mutex<Looks>>,
+    /// What Prometheus said when it was last asked whether it is there.
+    looked: Arc<Mutex<Option<status::Look>>>,
     shutdown: signal::Receiver<bool>,
-}
-
-/// Answers to questions that probes ask far more often than they change.
-#[derive(Default)]
-struct Looks {
-    phases: Option<(TimestampMs, BTreeMap<PhaseName, u64>)>,
-    prometheus: Option<(TimestampMs, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -110,31 +105,21 @@ pub struct ChainReport {
     pub fault: Option<ChainFault>,
 }
 
-#[derive(Clone, Debug)]
-pub struct StatusView {
-    pub status: Status,
-    pub now: TimestampMs,
-    pub by_phase: BTreeMap<PhaseName, u64>,
-    /// `ok`, or what came of asking it.
-    pub prometheus: String,
-    /// Empty when alerts are taken in and can be acted on.
-    pub not_ready_because: String,
-    pub caller: Caller,
-}
-
 impl Operations {
     pub fn new(
         desk: Desk,
         librarian: Option<Arc<dyn Librarian>>,
+        custodian: Option<Arc<dyn Custodian>>,
         meter: Arc<Meter>,
         shutdown: signal::Receiver<bool>,
     ) -> Self {
         Self {
             desk,
             librarian,
+            custodian,
             meter,
             analyses: Arc::new(Semaphore::new(2)),
-            looks: Arc::default(),
+            looked: Arc::default(),
             shutdown,
         }
     }
@@ -402,64 +387,6 @@ impl Operations {
         });
         checked.await.map_err(|error| Problem::new(ProblemKind::Internal, "INTERNAL", error.to_string()))?
     }
-
-    // Status
-
-    pub async fn status(&self, caller: &Caller) -> Result<StatusView, Problem> {
-        caller.needs(Role::Viewer)?;
-        let status = self.desk.status()?;
-        let now = self.now();
-        let by_phase = self.by_phase(now)?;
-        let prometheus = self.prometheus(now).await;
-        let not_ready_because = not_ready(&status);
-        Ok(StatusView { status, now, by_phase, prometheus, not_ready_because, caller: caller.clone() })
-    }
-
-    fn by_phase(&self, now: TimestampMs) -> Result<BTreeMap<PhaseName, u64>, Problem> {
-        let fresh = |at: TimestampMs| now.since_ms(at) < VIEW_AGE_MAX_MS && at <= now;
-        let known = self.looks.lock().unwrap_or_else(PoisonError::into_inner).phases.clone();
-        if let Some((_, phases)) = known.filter(|(at, _)| fresh(*at)) {
-            return Ok(phases);
-        }
-        let mut phases: BTreeMap<PhaseName, u64> =
-            PhaseName::ALL.into_iter().map(|phase| (phase, 0)).collect();
-        let filter = IncidentFilter { limit: COUNTED_INCIDENTS_MAX, ..IncidentFilter::default() };
-        for incident in self.desk.ports().journal.incidents(&filter)? {
-            *phases.entry(incident.phase.name()).or_default() += 1;
-        }
-        self.looks.lock().unwrap_or_else(PoisonError::into_inner).phases = Some((now, phases.clone()));
-        Ok(phases)
-    }
-
-    async fn prometheus(&self, now: TimestampMs) -> String {
-        let known = self.looks.lock().unwrap_or_else(PoisonError::into_inner).prometheus.clone();
-        if let Some((_, answer)) = known.filter(|(at, _)| now.since_ms(*at) < VIEW_AGE_MAX_MS && *at <= now) {
-            return answer;
-        }
-        let answer = match tokio::time::timeout(PROMETHEUS_WAIT, self.desk.ports().metrics.ready()).await {
-            Ok(Ok(())) => "ok".to_owned(),
-            Ok(Err(fault)) => format!("{}: {}", fault.code, fault.message),
-            Err(_) => format!("no answer within {} s", PROMETHEUS_WAIT.as_secs()),
-        };
-        self.looks.lock().unwrap_or_else(PoisonError::into_inner).prometheus = Some((now, answer.clone()));
-        answer
-    }
-}
-
-/// Safe mode is no reason: alerts are still stored and the API answers.
-fn not_ready(status: &Status) -> String {
-    let mut because = Vec::new();
-    if !status.journal.writable {
-        because.push("the journal cannot be written".to_owned());
-    }
-    if status.journal.low_space {
-        because.push("the disk is nearly full and intake is refused".to_owned());
-    }
-    if status.safe_mode.is_none() {
-        let down = status.actors.iter().filter(|actor| actor.state != "running");
-        because.extend(down.map(|actor| format!("{} is {}", actor.name, actor.state)));
-    }
-    because.join("; ")
 }
 
 fn view_of(incident: Incident) -> DiagnosisView {

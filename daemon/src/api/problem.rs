@@ -185,6 +185,7 @@ impl From<DeskError> for Problem {
         match error {
             DeskError::NoSuchIncident(_) => Self::new(ProblemKind::NotFound, "NO_SUCH_INCIDENT", message),
             DeskError::NoSuchTool(_) => Self::new(ProblemKind::NotFound, "NO_SUCH_TOOL", message),
+            DeskError::NoSuchLetter(_) => Self::new(ProblemKind::NotFound, "NO_SUCH_LETTER", message),
             DeskError::Invalid(_) => Self::new(ProblemKind::Invalid, "INVALID_REQUEST", message),
             DeskError::Refused(refusal) => refusal.into(),
             DeskError::Failed(fault) => fault.into(),
@@ -208,7 +209,9 @@ impl From<JournalError> for Problem {
                 Self::new(ProblemKind::Unavailable, code, message).retry_after(STORE_RETRY_AFTER_MS)
             }
             JournalError::Conflict { .. } => Self::new(ProblemKind::Conflict, code, message),
-            JournalError::Corrupt(_) => Self::new(ProblemKind::Internal, code, message),
+            JournalError::Corrupt(_) | JournalError::Illegal(_) => {
+                Self::new(ProblemKind::Internal, code, message)
+            }
         }
     }
 }

@@ -10,6 +10,8 @@
     reason = "a test may be blunt"
 )]
 
+mod keeping;
+
 use super::auth::{Role, TokenEntry};
 use super::*;
 use futures::StreamExt as _;
@@ -42,6 +44,7 @@ struct House {
     logs: Arc<FakeLogs>,
     metrics: Arc<FakeMetrics>,
     tools: Arc<FakeToolHost>,
+    copies: Arc<keeping::Copies>,
     http: SocketAddr,
     grpc: SocketAddr,
     _time: JoinSet<()>,
@@ -107,7 +110,15 @@ impl House {
         let agents = medic_agents::start(config, ports).await.unwrap();
         let (stop, stopped) = signal::channel(false);
         let free: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let config = ApiConfig { grpc: free, http: free, tls: None, auth, librarian: None };
+        let copies = Arc::new(keeping::Copies::default());
+        let config = ApiConfig {
+            grpc: free,
+            http: free,
+            tls: None,
+            auth,
+            librarian: None,
+            custodian: Some(copies.clone()),
+        };
         let serving = serve(config, agents.desk(), stopped).await.unwrap();
         // Ten seconds of the agents' time pass in one of ours.
         let mut time = JoinSet::new();
@@ -128,6 +139,7 @@ impl House {
             logs,
             metrics,
             tools,
+            copies,
             http,
             grpc,
             _time: time,
@@ -200,6 +212,14 @@ impl House {
         Box::pin(socket.filter_map(|message| async {
             message.ok()?.into_text().ok().and_then(|text| serde_json::from_str(&text).ok())
         }))
+    }
+
+    async fn channel(&self) -> tonic::transport::Channel {
+        tonic::transport::Endpoint::from_shared(format!("http://{}", self.grpc))
+            .unwrap()
+            .connect()
+            .await
+            .unwrap()
     }
 
     async fn stop(mut self) {
@@ -538,11 +558,7 @@ fn signed<T>(who: &str, message: T) -> GrpcRequest<T> {
 #[tokio::test]
 async fn grpc_speaks_of_the_same_incidents_with_the_same_rules() {
     let house = House::new().await;
-    let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", house.grpc))
-        .unwrap()
-        .connect()
-        .await
-        .unwrap();
+    let channel = house.channel().await;
     let mut incidents = v1::incidents_client::IncidentsClient::new(channel.clone());
     let create = v1::CreateIncidentRequest {
         title: "slow".into(),
@@ -645,13 +661,20 @@ async fn open_address_without_tokens_and_tls_is_refused_before_listening() {
         (loopback, open, AuthTable::local_operator()),
     ] {
         let (_stop, stopped) = signal::channel(false);
-        let config = ApiConfig { grpc, http, tls: None, auth, librarian: None };
+        let config = ApiConfig { grpc, http, tls: None, auth, librarian: None, custodian: None };
         let refused = serve(config, house.agents.desk(), stopped).await.unwrap_err();
         assert_eq!(refused.code(), "OPEN_LISTENER", "{refused}");
     }
     let nobody = AuthTable { tokens: Vec::new(), anonymous: None };
     let (_stop, stopped) = signal::channel(false);
-    let config = ApiConfig { grpc: loopback, http: loopback, tls: None, auth: nobody, librarian: None };
+    let config = ApiConfig {
+        grpc: loopback,
+        http: loopback,
+        tls: None,
+        auth: nobody,
+        librarian: None,
+        custodian: None,
+    };
     assert_eq!(serve(config, house.agents.desk(), stopped).await.unwrap_err().code(), "INVALID_TOKENS");
     house.stop().await;
 }

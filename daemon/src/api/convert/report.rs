@@ -1,7 +1,8 @@
 //! Tools, logs, knowledge, audit and the daemon's own state.
 
+use crate::api::conditions::meaning;
 use crate::api::librarian::Shelved;
-use crate::api::operations::{ChainReport, LogsAnswered, LogsReported, StatusView};
+use crate::api::operations::{ChainReport, LogsAnswered, LogsReported, StatusView, StoreCopied};
 use medic_agents::desk::Execution;
 use medic_core::ToolDescriptor;
 use medic_core::audit::ChainedRecord;
@@ -143,6 +144,8 @@ pub fn status(view: StatusView) -> v1::GetStatusResponse {
                 restarts: actor.restarts,
                 in_flight: actor.in_flight as u64,
                 last_error: actor.last_error,
+                oldest_in_flight_ms: (actor.in_flight > 0).then_some(actor.oldest_in_flight_ms),
+                stuck: actor.stuck,
             })
             .collect(),
         journal: Some(v1::Journal {
@@ -161,6 +164,11 @@ pub fn status(view: StatusView) -> v1::GetStatusResponse {
                 })
                 .collect(),
             dead_letters: journal.dead_letters,
+            sync_ms: journal.sync_ms,
+            sync_slow: journal.sync_slow,
+            open_effects: journal.open_effects,
+            store_id: view.store_id.unwrap_or_default(),
+            latest_at_ms: journal.latest_at.0,
         }),
         live_incidents: status.live_incidents as u64,
         incidents_by_phase: view.by_phase.iter().map(|(phase, n)| (phase.to_string(), *n)).collect(),
@@ -171,5 +179,31 @@ pub fn status(view: StatusView) -> v1::GetStatusResponse {
         principal: view.caller.principal.to_string(),
         role: view.caller.role.to_string(),
         model: status.model,
+        stopping: status.stopping,
+        boot: Some(v1::Boot {
+            epoch: status.boot.epoch,
+            unclean_in_a_row: status.boot.unclean_in_a_row,
+            restored: status.boot.restored,
+        }),
+        conditions: status
+            .conditions
+            .into_iter()
+            .map(|condition| v1::Condition {
+                meaning: meaning(&condition.code).to_owned(),
+                code: condition.code,
+                since_ms: condition.since.0,
+                detail: condition.detail,
+                healed_at_ms: condition.healed_at.map(|at| at.0),
+            })
+            .collect(),
+    }
+}
+
+pub fn copied(copied: StoreCopied) -> v1::BackupStoreResponse {
+    v1::BackupStoreResponse {
+        to: copied.to,
+        commit_seq: copied.commit_seq,
+        audit_seq: copied.audit_head.seq,
+        audit_hash: copied.audit_head.hash.to_string(),
     }
 }

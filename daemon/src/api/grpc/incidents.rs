@@ -105,4 +105,19 @@ impl Incidents for Service {
         };
         answered(view.map(|view| convert::diagnosis_view(&view)))
     }
+
+    type ExportStream = Streamed<v1::ExportIncidentPiece>;
+
+    async fn export(
+        &self,
+        request: Request<v1::ExportIncidentRequest>,
+    ) -> Result<Response<Self::ExportStream>, Status> {
+        let caller = caller(&request)?;
+        let id = convert::incident_id(&request.get_ref().incident_id)?;
+        let pieces = self.operations.export_incident(&caller, &id)?;
+        let pieces = pieces.map(|piece| {
+            piece.map(|data| v1::ExportIncidentPiece { data: data.into() }).map_err(Status::from)
+        });
+        Ok(Response::new(Box::pin(pieces)))
+    }
 }

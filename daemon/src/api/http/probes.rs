@@ -2,14 +2,13 @@
 
 use super::body::Query;
 use super::{Gateway, answer};
-use crate::api::auth::{Caller, Role};
+use crate::api::auth::Caller;
 use crate::api::convert;
 use crate::api::operations::AUDIT_PAGE_MAX;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use medic_core::Principal;
 use medic_proto::v1;
 use serde::Serialize;
 
@@ -27,18 +26,21 @@ struct Readiness {
     safe_mode: bool,
     /// Told, not required: Medic takes alerts in without it.
     prometheus_reachable: bool,
+    /// Codes of what works worse than it should.
+    conditions: Vec<String>,
 }
 
-/// 200 while alerts are taken in and acted on, 503 otherwise. Open to probes, so it names no incident and no address.
+/// 200 while alerts are taken in and acted on, 503 otherwise. Open to probes, so it names no incident and no address, and
+/// is answered from what is known already.
 pub async fn ready(State(gateway): State<Gateway>) -> Response {
-    let prober = Caller { principal: Principal::new("local:probe"), role: Role::Viewer, anonymous: true };
-    match gateway.operations.status(&prober).await {
-        Ok(view) => {
+    match gateway.operations.readiness() {
+        Ok(known) => {
             let readiness = Readiness {
-                ready: view.not_ready_because.is_empty(),
-                because: view.not_ready_because,
-                safe_mode: view.status.safe_mode.is_some(),
-                prometheus_reachable: view.prometheus == "ok",
+                ready: known.not_ready_because.is_empty(),
+                because: known.not_ready_because,
+                safe_mode: known.safe_mode,
+                prometheus_reachable: known.prometheus_reachable,
+                conditions: known.conditions,
             };
             let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             (status, Json(readiness)).into_response()
