@@ -5,6 +5,9 @@ SHELL := /bin/bash
 
 FAULT ?= bad_config
 YES ?=
+SEED ?= 1
+FOR ?= 3600
+JOBS ?= 2
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),$(CURDIR)/target)
 BIN := $(TARGET)/debug
 PLUGINS := error-ratio search-logs probe-endpoint service-admin storage-purge
@@ -16,12 +19,14 @@ PACKAGES := g++ libclang-dev prometheus prometheus-alertmanager
 
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help setup build plugins demo demo-all test lint bench
+.PHONY: help setup build plugins demo demo-all test crash soak lint bench
 
 help:
 	@echo "make demo [FAULT=$(FAULT)] [YES=1]  break the lab and watch Medic deal with it"
 	@echo "make demo-all                    every fault, answered with yes"
 	@echo "make test                        every test, against a real Prometheus and Alertmanager"
+	@echo "make crash [JOBS=$(JOBS)]             dies at every write and sync, over ten thousand points; some half an hour"
+	@echo "make soak SEED=1 [FOR=3600]      random deaths and faults for so many seconds"
 	@echo "make bench                       figures, each with how it was measured"
 	@echo "make lint                        rustfmt and clippy as the project wants them"
 	@echo "faults: $(FAULTS)"
@@ -61,6 +66,22 @@ test: plugins
 	cargo build --workspace --all-targets
 	$(call say,every test)
 	cargo test --workspace
+
+# The quick form is part of `make test`. Optimised, because ten thousand daemons are started.
+crash: setup
+	$(call say,building the crash sweep optimised)
+	cargo build --release -p medic-crash
+	$(call say,a state model of the protocol)
+	cargo test --release -q -p medic-model -- --include-ignored
+	$(call say,planted bugs$(comma) each of which must be found)
+	$(TARGET)/release/medic-crash mutants --jobs $(JOBS)
+	$(call say,every point of every mode)
+	$(TARGET)/release/medic-crash sweep --mode all --points all --jobs $(JOBS)
+
+soak: setup
+	cargo build --release -p medic-crash
+	$(call say,seed $(SEED) for $(FOR) s)
+	$(TARGET)/release/medic-crash soak --seed $(SEED) --for $(FOR)
 
 lint: setup
 	$(call say,rustfmt and clippy)

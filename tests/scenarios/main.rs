@@ -11,11 +11,14 @@
 
 mod consent;
 mod crash;
+mod disk_full;
 mod faults;
 mod hung_prometheus;
 mod malformed;
 mod model;
 mod replay;
+mod shutdown;
+mod storm;
 mod unattended;
 
 use medic_demo::{Check, ClientError, Person, Stage, account};

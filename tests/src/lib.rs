@@ -9,4 +9,12 @@
 //!
 //! `codes`: every code that shipped source can say is explained in `daemon/CODES.md`. Needs nothing.
 //!
-//! `medic-bench` (`make bench`): figures, each with how it was measured.
+//! `medic-bench` (`make bench`): figures, each with how it was measured. What it and the scenarios send is in [`load`].
+//!
+//! In folders of their own, because they need less: `crash` (die at every write, start again), `model` (a state model of the
+//! protocol), `eval` (the analysis on labelled sets).
+
+// Real processes and real clocks are what is tried here: the bans that keep a daemon's behind ports have no meaning.
+#![allow(clippy::disallowed_methods)]
+
+pub mod load;

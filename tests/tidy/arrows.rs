@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Packages of the workspace and what each may use of it.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("medic-core", &[]),
     ("medic-proto", &[]),
     ("medic-knowledge", &[]),
@@ -39,6 +39,9 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("medic-lab", &[]),
     ("medic-demo", &["medic-lab", "medic-proto"]),
     ("medic-tests", &["medic-demo", "medic-proto"]),
+    ("medic-crash", &["medic-core", "medic-ports", "medic-agents", "medic-store"]),
+    ("medic-model", &[]),
+    ("medic-eval", &["medic-core", "medic-signals"]),
 ];
 
 /// Every tool: it knows the SDK, and the host only through WIT.

@@ -99,6 +99,20 @@ impl Client {
         Ok(page.incidents)
     }
 
+    /// Newest first, page after page: every one there is.
+    pub async fn all_incidents(&self) -> Answer<Vec<v1::IncidentSummary>> {
+        const PAGE: usize = 500;
+        let (mut all, mut path) = (Vec::new(), format!("/incidents?limit={PAGE}"));
+        loop {
+            let page: v1::ListIncidentsResponse = self.get(&path).await?;
+            all.extend(page.incidents);
+            if page.next.is_empty() {
+                return Ok(all);
+            }
+            path = format!("/incidents?limit={PAGE}&before={}", page.next);
+        }
+    }
+
     pub async fn incident(&self, id: &str) -> Answer<v1::Incident> {
         self.get(&format!("/incidents/{id}")).await
     }

@@ -1,7 +1,7 @@
 //! What was measured, in a form that cannot be quoted without its unit, its count and its method.
 
-use crate::samples::Samples;
 use anyhow::Context;
+use medic_tests::load::Samples;
 use serde::Serialize;
 use std::{fmt::Write, time::Duration};
 

@@ -1,14 +1,9 @@
 //! How many alerts are accepted: on disk, and answered with 200.
 
-use crate::{
-    alert::Alerts,
-    figures::Figure,
-    life::processor_s,
-    samples::Samples,
-    wire::{Caller, Connection},
-};
+use crate::{figures::Figure, life::processor_s};
 use anyhow::Context;
 use medic_demo::{Person, Stage};
+use medic_tests::load::{Alerts, Caller, Connection, Samples};
 use std::{
     fs::File,
     io::Write,

@@ -1,14 +1,12 @@
 //! The daemon as a process: how long it takes to be of use, and what it takes up while nothing happens.
 
 use crate::{
-    alert::Alerts,
     figures::Figure,
     intake::{deliver, pending, settle},
-    samples::Samples,
-    wire::Caller,
 };
 use anyhow::Context;
 use medic_demo::{Person, Stage};
+use medic_tests::load::{Alerts, Caller, Samples};
 use std::{
     sync::Arc,
     time::{Duration, Instant},

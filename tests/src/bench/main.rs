@@ -10,22 +10,17 @@
 // Real processes and real clocks are what is measured here: the bans that keep a daemon's behind ports have no meaning.
 #![allow(clippy::disallowed_methods)]
 
-mod alert;
 mod figures;
 mod intake;
 mod life;
-mod prometheus;
 mod report;
-mod samples;
 mod tools;
-mod wire;
 
-use alert::Alerts;
 use anyhow::Context;
 use clap::Parser;
 use figures::{Figures, Machine};
 use medic_demo::{LabKind, Stage, StageOptions};
-use prometheus::QuietPrometheus;
+use medic_tests::load::{Alerts, QuietPrometheus};
 use std::{
     io::Write,
     process::ExitCode,

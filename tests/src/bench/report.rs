@@ -1,8 +1,9 @@
 //! From the receipt of an alert to a report that a person can read.
 
-use crate::{alert::Alerts, figures::Figure, samples::Samples, wire::Caller};
+use crate::figures::Figure;
 use medic_demo::{Person, Stage, account};
 use medic_proto::v1;
+use medic_tests::load::{Alerts, Caller, Samples};
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},

@@ -1,7 +1,8 @@
 //! What a call of a sandboxed tool costs beside the same round trip without one.
 
-use crate::{figures::Figure, prometheus::KNOWN_SERVICE, samples::Samples, wire::Caller};
+use crate::figures::Figure;
 use medic_demo::{Person, Stage};
+use medic_tests::load::{Caller, Samples, prometheus::KNOWN_SERVICE};
 use serde_json::json;
 use std::time::{Duration, Instant};
 

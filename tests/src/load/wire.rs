@@ -61,6 +61,8 @@ impl Caller {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
+    /// `Retry-After` in seconds, where it is said.
+    pub retry_after_s: Option<u64>,
     pub body: Vec<u8>,
 }
 
@@ -96,7 +98,7 @@ impl Connection {
         self.line(&mut line).await?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.with_context(|| format!("this is no HTTP: {line:?}"))?;
-        let mut length = None;
+        let (mut length, mut retry_after_s) = (None, None);
         loop {
             self.line(&mut line).await?;
             match line.split_once(':') {
@@ -105,6 +107,9 @@ impl Connection {
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
                     length = Some(value.trim().parse::<usize>().context("cannot read the length")?);
                 }
+                Some((name, value)) if name.eq_ignore_ascii_case("retry-after") => {
+                    retry_after_s = Some(value.trim().parse().context("cannot read when to retry")?);
+                }
                 Some(_) => {}
             }
         }
@@ -112,7 +117,7 @@ impl Connection {
         anyhow::ensure!(length <= BODY_BYTES_MAX, "an answer of {length} bytes");
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).await.context("the answer broke off")?;
-        Ok(Answer { status, body })
+        Ok(Answer { status, retry_after_s, body })
     }
 
     async fn line(&mut self, line: &mut String) -> anyhow::Result<()> {
@@ -155,11 +160,13 @@ mod tests {
     async fn answers_on_one_connection_are_told_apart_by_their_length() {
         let mut connection = says(&[
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-            "HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 503 No\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n",
         ])
         .await;
-        assert_eq!(connection.ask(&request()).await.unwrap(), Answer { status: 200, body: b"ok".to_vec() });
-        assert_eq!(connection.ask(&request()).await.unwrap(), Answer { status: 503, body: Vec::new() });
+        let fine = Answer { status: 200, retry_after_s: None, body: b"ok".to_vec() };
+        assert_eq!(connection.ask(&request()).await.unwrap(), fine);
+        let later = Answer { status: 503, retry_after_s: Some(7), body: Vec::new() };
+        assert_eq!(connection.ask(&request()).await.unwrap(), later);
     }
 
     #[tokio::test]

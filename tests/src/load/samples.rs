@@ -19,6 +19,10 @@ impl Samples {
         self.0.len()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Nearest rank: the smallest sample that at least `percent` (1 to 100) of all do not exceed. A sample that was
     /// measured, never a value between two. In ms; `None` without samples.
     pub fn percentile_ms(&self, percent: usize) -> Option<f64> {
