@@ -34,6 +34,7 @@ use operations::Operations;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tls::{TlsError, TlsIdentity, TlsListener};
 use tokio::net::TcpListener;
 use tokio::sync::watch as signal;
@@ -102,6 +103,17 @@ pub struct Serving {
     grpc_addr: SocketAddr,
     http_addr: SocketAddr,
     doors: JoinSet<Result<(), ApiError>>,
+    meter: Arc<Meter>,
+}
+
+/// Counts HTTP requests whose answer has not begun.
+#[derive(Clone, Debug)]
+pub struct RequestsInFlight(Arc<Meter>);
+
+impl RequestsInFlight {
+    pub fn count(&self) -> u64 {
+        self.0.requests_in_flight.load(Ordering::Relaxed)
+    }
 }
 
 impl Serving {
@@ -110,6 +122,10 @@ impl Serving {
     }
     pub fn http_addr(&self) -> SocketAddr {
         self.http_addr
+    }
+
+    pub fn requests_in_flight(&self) -> RequestsInFlight {
+        RequestsInFlight(self.meter.clone())
     }
 
     /// Returns once both doors are closed: after the shutdown signal when the requests under way are answered, or with
@@ -145,7 +161,8 @@ pub async fn serve(
     }
     let auth = Arc::new(config.auth);
     let meter = Arc::new(Meter::default());
-    let operations = Operations::new(desk, config.librarian, config.custodian, meter, shutdown.clone());
+    let operations =
+        Operations::new(desk, config.librarian, config.custodian, meter.clone(), shutdown.clone());
     let mut doors = JoinSet::new();
 
     let tcp = listen("HTTP", config.http).await?;
@@ -181,7 +198,7 @@ pub async fn serve(
         let served = router.serve_with_incoming_shutdown(incoming, closing).await;
         served.map_err(|error| stopped("gRPC", &error))
     });
-    Ok(Serving { grpc_addr, http_addr, doors })
+    Ok(Serving { grpc_addr, http_addr, doors, meter })
 }
 
 async fn listen(door: &'static str, addr: SocketAddr) -> Result<TcpListener, ApiError> {

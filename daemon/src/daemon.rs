@@ -6,7 +6,7 @@ mod retention;
 pub use ending::Stopper;
 
 use crate::adapters::ClientError;
-use crate::api::{self, ApiError};
+use crate::api::{self, ApiError, RequestsInFlight};
 use crate::config::{Config, ConfigError};
 use crate::wiring::{self, Wired};
 use ending::Phases;
@@ -91,6 +91,7 @@ pub struct Daemon {
     http_addr: SocketAddr,
     closing: watch::Sender<bool>,
     doors: Shared<BoxFuture<'static, Result<(), String>>>,
+    requests: RequestsInFlight,
     agents: Agents,
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
@@ -138,6 +139,7 @@ impl Daemon {
                 tracing::info!(grpc = %grpc_addr, http = %http_addr, "listening");
                 background.spawn(retention::keep(store.clone(), clock.clone()));
                 let stopper = Stopper::new(agents.stopper());
+                let requests = serving.requests_in_flight();
                 let doors =
                     serving.join().map(|ended| ended.map_err(|error| error.to_string())).boxed().shared();
                 Ok(Self {
@@ -145,6 +147,7 @@ impl Daemon {
                     http_addr,
                     closing,
                     doors,
+                    requests,
                     agents,
                     store,
                     clock,
@@ -196,7 +199,7 @@ impl Daemon {
     /// Returns whether everything finished in time.
     pub async fn shutdown(mut self) -> bool {
         let time = Duration::from_millis(self.shutdown_ms);
-        let phases = Phases::begin(self.agents.desk(), self.stopper, time);
+        let phases = Phases::begin(self.agents.desk(), self.requests, self.stopper, time);
         self.closing.send_replace(true);
         let doors = phases.wait("requests", self.doors).await.is_some();
         if !doors {

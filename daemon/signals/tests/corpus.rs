@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may be blunt")]
 
+#[path = "corpus/laws.rs"]
 mod laws;
 
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! The end of a daemon: in phases, each told with what is still in flight, none longer than its time.
 
+use crate::api::RequestsInFlight;
 use medic_agents::{Desk, Stop};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,15 +37,16 @@ impl Stopper {
 /// What one phase of the end is bounded by.
 pub(super) struct Phases {
     desk: Desk,
+    requests: RequestsInFlight,
     stopper: Stopper,
     began: Instant,
     until: Instant,
 }
 
 impl Phases {
-    pub fn begin(desk: Desk, stopper: Stopper, time: Duration) -> Self {
+    pub fn begin(desk: Desk, requests: RequestsInFlight, stopper: Stopper, time: Duration) -> Self {
         let began = Instant::now();
-        Self { desk, stopper, began, until: began + time }
+        Self { desk, requests, stopper, began, until: began + time }
     }
 
     pub fn left_ms(&self) -> u64 {
@@ -85,16 +87,15 @@ impl Phases {
         }
     }
 
-    /// `executor 1 (12 s), monitor 3 (0 s)`; `nothing`.
+    /// `2 requests, executor 1 (12 s), monitor 3 (0 s)`; `nothing`.
     fn in_flight(&self) -> String {
         let actors = self.desk.status().map(|status| status.actors).unwrap_or_default();
-        let busy: Vec<String> = actors
-            .iter()
-            .filter(|actor| actor.in_flight > 0)
-            .map(|actor| {
-                format!("{} {} ({} s)", actor.name, actor.in_flight, actor.oldest_in_flight_ms / 1000)
-            })
-            .collect();
+        let requests = Some(self.requests.count()).filter(|count| *count > 0);
+        let mut busy: Vec<String> = requests.map(|count| format!("{count} requests")).into_iter().collect();
+        let working = actors.iter().filter(|actor| actor.in_flight > 0).map(|actor| {
+            format!("{} {} ({} s)", actor.name, actor.in_flight, actor.oldest_in_flight_ms / 1000)
+        });
+        busy.extend(working);
         if busy.is_empty() { "nothing".to_owned() } else { busy.join(", ") }
     }
 }

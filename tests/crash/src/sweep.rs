@@ -280,7 +280,7 @@ fn hunt(mutant: Mutant, seed: u64, points_max: u64, near: bool) -> Result<Found>
     let seam = mutant.seam().filter(|_| near);
     let seams: Vec<u64> = (1..)
         .zip(&outcome.labels)
-        .filter(|(_, label)| Some(label.as_str()) == seam)
+        .filter(|(_, label)| seam.is_some_and(|seam| label.ends_with(seam)))
         .map(|(n, _)| n)
         .collect();
     for n in 0..points_max {

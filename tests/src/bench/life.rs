@@ -78,7 +78,7 @@ fn processor_ticks(stat: &str) -> Option<f64> {
 /// When the daemon does not stop or does not become ready.
 pub async fn starts(mut stage: Stage) -> anyhow::Result<Figure> {
     let (mut samples, began) = (Samples::default(), Instant::now());
-    while samples.len() < STARTS && (samples.len() == 0 || began.elapsed() < STARTS_MAX) {
+    while samples.len() < STARTS && (samples.is_empty() || began.elapsed() < STARTS_MAX) {
         stage.stop_medicd().await?;
         samples.push(restart(&mut stage).await?);
     }

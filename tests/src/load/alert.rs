@@ -28,6 +28,11 @@ impl Alerts {
         delivery(first..first + count, cluster, &self.starts_at)
     }
 
+    /// Those numbered so, as they were made before: the same episodes again.
+    pub fn again(&self, cluster: &str, numbers: std::ops::Range<u64>) -> String {
+        delivery(numbers, cluster, &self.starts_at)
+    }
+
     /// Spread over `clusters` of that name, in turn.
     pub fn next_of(&self, name: &str, clusters: u64) -> String {
         let number = self.next.fetch_add(1, Ordering::Relaxed);

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../tests/laws/mod.rs"]
+#[path = "../../tests/corpus/laws.rs"]
 mod laws;
 
 fuzz_target!(|bytes: &[u8]| laws::read(bytes));
