@@ -1,6 +1,6 @@
 //! Inputs made to be slow: four times as long must not take much more than four times as long.
 
-#![allow(clippy::unwrap_used, reason = "a test may be blunt")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 #![allow(clippy::disallowed_methods, reason = "time spent is what is tested")]
 
 use medic_signals::logs::reader::{LINE_BYTES_MAX, ReaderOptions, read_all};

@@ -91,6 +91,11 @@ fn places(mode: Mode, counts: Counts) -> u64 {
 /// Boundaries of a second life within which a second crash meets the recovery of the first.
 const RECOVERY_BOUNDARIES: u64 = 260;
 
+/// One full disk for so many other points, and so many at least: the engine looks for room only every few seconds, and
+/// a life that waits for it takes ten times as long as another.
+const FULL_DISK_SHARE: u64 = 10;
+const FULL_DISK_MIN: u64 = 2;
+
 /// # Errors
 /// When an undisturbed run breaks a law already, or the harness fails.
 pub fn sweep(plan: &Plan) -> Result<Report> {
@@ -163,8 +168,12 @@ fn points_of(way: Way, plan: &Plan, counts: &BTreeMap<u64, Counts>) -> Vec<Point
     let mut draws = Seed::new(plan.seed).fork(way.name());
     let mut points = Vec::new();
     let stories = counts.len().max(1) as u64;
+    let points_max = plan.points.map(|points| match way {
+        Way::One(Mode::Enospc) => (points / FULL_DISK_SHARE).max(FULL_DISK_MIN.min(points)),
+        _ => points,
+    });
     for (seed, counts) in counts {
-        let wanted = plan.points.map(|points| points.div_ceil(stories));
+        let wanted = points_max.map(|points| points.div_ceil(stories));
         let singles = |mode: Mode, draws: &mut Seed| {
             let places = places(mode, *counts);
             let wanted = wanted.unwrap_or(places);
@@ -204,7 +213,7 @@ fn points_of(way: Way, plan: &Plan, counts: &BTreeMap<u64, Counts>) -> Vec<Point
         }
     }
     draws.shuffle(&mut points);
-    points.truncate(plan.points.map_or(usize::MAX, |points| usize::try_from(points).unwrap_or(usize::MAX)));
+    points.truncate(points_max.map_or(usize::MAX, |points| usize::try_from(points).unwrap_or(usize::MAX)));
     points
 }
 
