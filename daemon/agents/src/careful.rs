@@ -17,8 +17,9 @@ use tokio::sync::watch;
 const UNCLEAN_MIN: u32 = 2;
 /// Boots that ended while the same letter was marked before it is set aside.
 const STRIKES_MAX: u32 = 2;
-/// A life this long is not one that a letter ends. 60 s: longer than any one letter's first steps.
-const SETTLED_MS: u64 = 60_000;
+/// A life this long is not one that a letter ends. 20 s: longer than any one letter's first steps, and an approved step that
+/// stands behind a verification, which may take minutes, waits no longer than that.
+const SETTLED_MS: u64 = 20_000;
 /// Looked at per lane, when the end of what lay there at the start is looked for.
 const PAGE: usize = 1_024;
 
