@@ -307,12 +307,26 @@ async fn handle(
     if let (true, Some(envelope)) = (careful, envelopes.first()) {
         world.ports.journal.mark(Some(Slot::of(envelope))).await?;
     }
-    let done = worker.handle(envelopes).await;
-    if careful {
-        world.ports.journal.mark(None).await?;
+    let work = worker.handle(envelopes);
+    if !careful {
+        return work.await;
     }
-    done
+    tokio::pin!(work);
+    // One that waits for the world, such as a verification, must not keep an approval waiting.
+    let soon = tokio::select! {
+        done = &mut work => Some(done),
+        () = world.ports.clock.sleep(CAREFUL_TURN_MS) => None,
+    };
+    world.ports.journal.mark(None).await?;
+    drop(turn);
+    match soon {
+        Some(done) => done,
+        None => work.await,
+    }
 }
+
+/// Given to the one letter that is handled in careful mode. 2 s: what ends a process does so in its first steps.
+const CAREFUL_TURN_MS: u64 = 2_000;
 
 pub(crate) struct ShellState {
     /// Turns bells into nudges; ends with the actor.
