@@ -4,7 +4,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use medic_signals::logs::mask::Masked;
-use medic_signals::logs::reader::{ReaderOptions, read_all};
+use medic_signals::logs::reader::{Reader, ReaderOptions, read_all};
 use medic_signals::logs::sessions::{SessionModel, SessionOptions};
 use medic_signals::logs::{AnalyzeOptions, Baseline, Miner, analyze};
 use std::hint::black_box;
@@ -59,6 +59,17 @@ fn logs(criterion: &mut Criterion) {
     });
     group.bench_function("read", |bencher| {
         bencher.iter(|| read_all(black_box(text.as_bytes()), ReaderOptions::default()));
+    });
+    group.bench_function("read_messages", |bencher| {
+        bencher.iter(|| {
+            let options = ReaderOptions { multiline: false, ..ReaderOptions::default() };
+            let mut reader = Reader::new(options);
+            let mut bytes = 0;
+            let mut each = |_: u64, message: &str| bytes += message.len();
+            reader.push_messages(black_box(text.as_bytes()), &mut each);
+            reader.finish_messages(&mut each);
+            bytes
+        });
     });
     let mut miner = Miner::default();
     let ids: Vec<_> = records.iter().map(|record| miner.learn(&record.message).id).collect();

@@ -3,9 +3,6 @@
 //! Owns the recognition of a timestamp at the start of a text and the printing of one. Never asks the time:
 //! where the year or the date is not written, the caller names it. Without an offset a time is taken as UTC.
 
-use jiff::civil::DateTime;
-use jiff::tz::Offset;
-
 /// The years between which a bare number is believed to be a time since the epoch: 2001-09-09 (ten digits) to
 /// 2100. Outside, a number is just a number.
 const EPOCH_S_MIN: u64 = 1_000_000_000;
@@ -68,21 +65,33 @@ pub(crate) fn civil_ms(
     millis: u32,
     offset_min: i32,
 ) -> Option<u64> {
-    let small = |value: u32| i8::try_from(value).ok();
-    let (hour, minute, second) = time;
-    let civil = DateTime::new(
-        date.0,
-        small(date.1)?,
-        small(date.2)?,
-        small(hour)?,
-        small(minute)?,
-        small(second.min(if second == 60 { 59 } else { second }))?,
-        0,
-    )
-    .ok()?;
-    let at_ms = Offset::UTC.to_timestamp(civil).ok()?.as_millisecond() + i64::from(millis)
+    let ((year, month, day), (hour, minute, second)) = (date, time);
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 => 28 + u32::from(leap),
+        _ => return None,
+    };
+    if !(1..=days).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let seconds = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second.min(59));
+    let at_ms = (days_since_epoch(i64::from(year), i64::from(month), i64::from(day)) * 86_400 + seconds)
+        * 1000
+        + i64::from(millis)
         - i64::from(offset_min) * 60_000;
     u64::try_from(at_ms).ok()
+}
+
+/// Days from 1970-01-01 to a day of the Gregorian calendar. Years are counted from March, so that the leap day is the
+/// last of its year, and in eras of 400 years, which all have 146 097 days.
+fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
 struct Cursor<'a> {
@@ -123,10 +132,21 @@ impl Cursor<'_> {
     }
 
     fn month_name(&mut self) -> Option<u32> {
-        const NAMES: [&[u8]; 12] =
-            [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
-        let word = self.bytes.get(self.at..self.at + 3)?.to_ascii_lowercase();
-        let month = NAMES.iter().position(|name| *name == word.as_slice())? as u32 + 1;
+        let month = match &lower3(self.bytes.get(self.at..)?)? {
+            b"jan" => 1,
+            b"feb" => 2,
+            b"mar" => 3,
+            b"apr" => 4,
+            b"may" => 5,
+            b"jun" => 6,
+            b"jul" => 7,
+            b"aug" => 8,
+            b"sep" => 9,
+            b"oct" => 10,
+            b"nov" => 11,
+            b"dec" => 12,
+            _ => return None,
+        };
         self.at += 3;
         Some(month)
     }
@@ -191,6 +211,13 @@ impl Cursor<'_> {
     fn found(&self, at_ms: Option<u64>, has_year: bool) -> Option<Found> {
         at_ms.filter(|_| self.ends()).map(|at_ms| Found { at_ms, length: self.at, has_year })
     }
+}
+
+/// The first three bytes, letters in lower case.
+fn lower3(bytes: &[u8]) -> Option<[u8; 3]> {
+    let first: [u8; 3] = bytes.first_chunk().copied()?;
+    // The bit that tells small letters from capitals; what is no letter does not become one.
+    Some(first.map(|byte| byte | 0x20))
 }
 
 /// Times whose first part is a number other than the epoch's.
@@ -259,11 +286,7 @@ fn common_log(bytes: &[u8]) -> Option<Found> {
 /// `Jun 14 15:16:01`, `Sun Dec 04 04:47:44 2005`, `Dec 04 2005 04:47:44`.
 fn named(bytes: &[u8], year: i16) -> Option<Found> {
     let mut cursor = Cursor { bytes, at: 0 };
-    let weekday = bytes.get(..3).is_some_and(|word| {
-        [b"mon", b"tue", b"wed", b"thu", b"fri", b"sat", b"sun"]
-            .iter()
-            .any(|name| name.as_slice() == word.to_ascii_lowercase().as_slice())
-    });
+    let weekday = matches!(&lower3(bytes)?, b"mon" | b"tue" | b"wed" | b"thu" | b"fri" | b"sat" | b"sun");
     if weekday {
         cursor.at = 3;
         cursor.one(b",");
@@ -375,6 +398,25 @@ mod tests {
         ] {
             assert_eq!(find(text, 2024), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn days_agree_with_the_calendar() {
+        let mut day = jiff::civil::date(1970, 1, 1);
+        let mut wrong = Vec::new();
+        for since in 0..80_000_u64 {
+            let date = (day.year(), day.month() as u32, day.day() as u32);
+            if civil_ms(date, (0, 0, 0), 0, 0) != Some(since * 86_400_000) {
+                wrong.push(day);
+            }
+            day = day.tomorrow().unwrap();
+        }
+        assert_eq!(wrong, []);
+        assert_eq!(civil_ms((2023, 2, 29), (0, 0, 0), 0, 0), None);
+        assert_eq!(civil_ms((1900, 2, 29), (0, 0, 0), 0, 0), None);
+        assert_eq!(civil_ms((1969, 12, 31), (23, 59, 59), 0, 0), None, "before the epoch");
+        assert_eq!(civil_ms((2024, 0, 1), (0, 0, 0), 0, 0), None);
+        assert_eq!(civil_ms((1970, 1, 1), (0, 0, 60), 0, 0), Some(59_000), "a leap second");
     }
 
     #[test]

@@ -119,12 +119,16 @@ pub fn score(series: &Series, options: &WindowOptions) -> Vec<Scored> {
 /// Samples must be in ascending order of time, as [`Series::new`] leaves them; those that are NaN or infinite are
 /// passed over. Counters must come as rates.
 pub fn find(series: &Series, options: &WindowOptions) -> Vec<Window> {
-    let scored = score(series, options);
+    let (mut scored, mut ranked) = (Vec::new(), Vec::new());
+    for (one, in_hindsight) in detector::in_hindsight(series.finite(), options) {
+        scored.push(one);
+        ranked.push(Scored { score: one.score.min(in_hindsight), ..one });
+    }
     let (Some(first), Some(last)) = (series.finite().next(), series.finite().last()) else {
         return Vec::new();
     };
     let allowed = watch::allowance(last.at_ms.saturating_sub(first.at_ms), options);
-    let mut windows: Vec<Window> = peaks(&scored, options)
+    let mut windows: Vec<Window> = peaks(&ranked, options)
         .into_iter()
         .take(allowed)
         .filter_map(|peak| window(series, &scored, peak, options))

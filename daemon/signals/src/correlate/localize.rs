@@ -21,7 +21,8 @@
 //!    al., KDD 2022) without their walks and regressions, for which minutes of data are too few.
 //! 5. Half of a score goes by coverage: the share of all trouble that lies at the component or where calls lead from to
 //!    it.
-//! 6. Confidence is the probability of being right (see `probability`), from the strength and the margin over the second.
+//! 6. Confidence is the probability of being right (see `probability`), from the strength and the margin over the second;
+//!    half of it is withheld from symptoms of a component whose calls nobody knows.
 
 mod court;
 
@@ -119,6 +120,9 @@ const LOG_STRENGTH: f64 = 0.6;
 const LOG_STRENGTH_MAX: f64 = 6.0;
 /// Calls out of a component that all became slow on the way speak of its own end.
 const OUTWARD_SHARE: f64 = 0.8;
+/// Of a component whose calls nobody knows, what symptoms alone lose in confidence: what they are symptoms of may lie in a
+/// callee that is not seen.
+const UNSEEN_CALLS: f64 = 0.5;
 /// What evidence of another kind counts than the alert speaks of.
 const OFF_FOCUS: f64 = 0.3;
 /// Ranks the components of `scene` by how likely the trouble began there; deterministic, and independent of the order
@@ -158,7 +162,7 @@ pub fn localize(scene: &Scene, options: &LocalizeOptions) -> Localization {
             .then_with(|| a.onset_ms.unwrap_or(u64::MAX).cmp(&b.onset_ms.unwrap_or(u64::MAX)))
             .then_with(|| a.component.cmp(&b.component))
     });
-    set_confidence(&mut suspects);
+    set_confidence(&mut suspects, &topology);
     suspects.truncate(options.suspects_max);
     let abstained = suspects.first().is_none_or(|first| first.confidence < options.confidence_min);
     Localization { suspects, onset, abstained }
@@ -310,13 +314,24 @@ fn hear_logs(cases: &mut BTreeMap<String, Case>, logs: &[LogRecord], known: &BTr
     }
 }
 
-fn set_confidence(suspects: &mut [Suspect]) {
+fn set_confidence(suspects: &mut [Suspect], topology: &Topology) {
     let scores: Vec<f64> = suspects.iter().map(|suspect| suspect.score).collect();
     let first = scores.first().copied().unwrap_or(0.0);
     for (index, suspect) in suspects.iter_mut().enumerate() {
         let rival = if index == 0 { scores.get(1).copied().unwrap_or(0.0) } else { first };
-        suspect.confidence = rounded(probability(suspect.score, rival));
+        let unseen =
+            if topology.contains(&suspect.component) { 0.0 } else { UNSEEN_CALLS * symptom_share(suspect) };
+        suspect.confidence = rounded(probability(suspect.score, rival) * (1.0 - unseen));
     }
+}
+
+/// How much of the evidence (in squares, as it adds up) could be the effect of a callee's trouble, in [0, 1].
+fn symptom_share(suspect: &Suspect) -> f64 {
+    let squares = |wanted: fn(Kind) -> bool| -> f64 {
+        suspect.evidence.iter().filter(|one| wanted(one.kind)).map(|one| one.strength.powi(2)).sum()
+    };
+    let all = squares(|_| true);
+    if all > 0.0 { squares(Kind::is_symptom) / all } else { 0.0 }
 }
 
 /// How likely the one with `score` is the right one beside a `rival`: a logistic function of the strength and the

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 /// How long before its alert a fault may have begun. 15 min: `for: 10m` and some minutes of getting worse.
 const LEAD_MS_MAX: u64 = 15 * 60_000;
 /// Between two equal changes the one nearer to the alert is likelier its cause: rules that wait ten minutes are few.
-const LEAD_MS_SCALE: f64 = 600_000.0;
+const LEAD_MS_SCALE: f64 = 1_200_000.0;
 /// Where no bin stands out, the fault is taken to have begun this long before the alert: an evaluation, a `for:` of a
 /// minute or two, and a group's wait.
 const LEAD_MS_USUAL: u64 = 3 * 60_000;
@@ -28,10 +28,12 @@ const GAP_BINS_MAX: u64 = 3;
 const BEFORE_BINS_MIN: u64 = 3;
 const DEVIATION_MIN: f64 = 3.0;
 const DEVIATION_MAX: f64 = 15.0;
-/// A bin this near to the greatest sum is as good.
-const NEAR: f64 = 0.8;
+/// A bin this near to the greatest sum is as good: what began small may change most at its end.
+const NEAR: f64 = 0.7;
 /// The greatest sum must be this many times the usual one.
 const CLEAR: f64 = 2.0;
+/// Noise of a value less the mean of two, in units of that of two means of two: √(3/2).
+const LONE_NOISE: f64 = 1.224_744_871_391_589;
 const SIGMA_OF_DIFFERENCE: f64 = 1.4826 / std::f64::consts::SQRT_2;
 
 /// When the trouble began.
@@ -114,6 +116,9 @@ fn sums(observations: &Observations, from: u64, until: u64) -> Vec<f64> {
             let before = mean(at.saturating_sub(2)..at);
             let after = mean(at..(at + 2).min(values.len()));
             if let (Some(before), Some(after)) = (before, after) {
+                // A lone value at either end of the recording is noisier than two.
+                let lone = at == 1 || at + 1 == values.len();
+                let sigma = if lone { sigma * LONE_NOISE } else { sigma };
                 let deviation = ((after - before).abs() / sigma).min(DEVIATION_MAX);
                 if deviation >= DEVIATION_MIN {
                     *slot = slot.max(deviation - DEVIATION_MIN);

@@ -146,13 +146,22 @@ impl Model {
 
     /// Any other line: header columns and a message. Total: the worst line is a message.
     pub fn plain(&self, text: &str) -> Parsed {
+        Parsed { record: self.by_header(text), broken: self.lacking(text) }
+    }
+
+    /// As [`Model::plain`], but the message alone.
+    pub fn message<'a>(&self, text: &'a str) -> (&'a str, Option<Broken>) {
+        (self.header.split(text).message, self.lacking(text))
+    }
+
+    /// Why a line that does not describe itself should have.
+    fn lacking(&self, text: &str) -> Option<Broken> {
         let cut_json = self.format == Format::JsonLines && text.trim_start().starts_with('{');
-        let broken = match &self.format {
+        match &self.format {
             _ if cut_json => Some(Broken::Json),
             Format::Pattern(_) => Some(Broken::Pattern),
             _ => None,
-        };
-        Parsed { record: self.by_header(text), broken }
+        }
     }
 
     fn json(&self, text: &str) -> Option<Parsed> {

@@ -110,47 +110,52 @@ impl HeaderModel {
     }
 
     pub fn split<'a>(&self, line: &'a str) -> Header<'a> {
-        // No more columns than are asked for: most of a line's are its message's.
-        let wanted = self.columns.len() + if self.until_dash { BEFORE_DASH_MAX + 1 } else { 0 };
-        let row = columns_up_to(line, self.year, wanted);
-        self.by_columns(line, &row).unwrap_or_else(|| by_grammar(line, &columns(line, self.year)))
+        self.by_columns(line).unwrap_or_else(|| by_grammar(line, &columns(line, self.year)))
     }
 
     /// True if the line begins as lines of this file do.
     pub fn begins(&self, line: &str) -> bool {
-        columns_up_to(line, self.year, 2).iter().any(|column| column.class == Class::Time)
+        Columns::of(line, self.year).take(2).any(|column| column.class == Class::Time)
     }
 
-    fn by_columns<'a>(&self, line: &'a str, row: &[Column<'a>]) -> Option<Header<'a>> {
+    /// Looks at no more columns than it must: most of a line's are its message's.
+    fn by_columns<'a>(&self, line: &'a str) -> Option<Header<'a>> {
         if self.columns.is_empty() {
             return None;
         }
-        let mut header = Header { message: line.trim(), ..Header::default() };
-        for (index, expected) in self.columns.iter().enumerate() {
-            let Some(column) = row.get(index) else { break };
+        let mut header = Header::default();
+        let mut row = Columns::of(line, self.year);
+        // Where the message begins, and whether all columns were there.
+        let (mut begin, mut whole) = (0, true);
+        for expected in &self.columns {
+            let Some(column) = row.next() else { break };
             match expected {
                 Some(Class::Time | Class::Level) if Some(column.class) != *expected => {
                     // Not this file's header after all, unless the essential part has been read.
                     if header.at_ms.is_none() && header.level.is_none() {
                         return None;
                     }
-                    return Some(header);
+                    whole = false;
+                    break;
                 }
                 Some(class @ (Class::Component | Class::Dash | Class::Bracket)) if column.class != *class => {
-                    return Some(header);
+                    whole = false;
+                    break;
                 }
                 _ => {}
             }
-            take(&mut header, column, expected.is_some());
-            header.message = line.get(column.next..).unwrap_or("").trim();
+            take(&mut header, &column, expected.is_some());
+            begin = column.next;
         }
-        if self.until_dash
-            && let Some(at) = dash_after(row, self.columns.len())
-            && let (Some(first), Some(dash)) = (row.get(self.columns.len()), row.get(at))
+        if whole
+            && self.until_dash
+            && let Some(first) = row.next().filter(|first| first.class != Class::Dash)
+            && let Some(dash) = row.take(BEFORE_DASH_MAX).find(|column| column.class == Class::Dash)
         {
             header.component = header.component.or(Some(first.text));
-            header.message = line.get(dash.next..).unwrap_or("").trim();
+            begin = dash.next;
         }
+        header.message = line.get(begin..).unwrap_or("").trim();
         Some(header)
     }
 }
@@ -286,40 +291,60 @@ fn agreed(rows: &[Vec<Column>]) -> Vec<Option<Class>> {
 }
 
 fn columns(line: &str, year: i16) -> Vec<Column<'_>> {
-    columns_up_to(line, year, COLUMNS_MAX)
+    Columns::of(line, year).collect()
 }
 
-fn columns_up_to(line: &str, year: i16, count: usize) -> Vec<Column<'_>> {
-    let bytes = line.as_bytes();
-    let mut row = Vec::with_capacity(count.min(COLUMNS_MAX));
-    let mut at = 0;
-    while row.len() < count.min(COLUMNS_MAX) {
-        while bytes.get(at).is_some_and(|byte| matches!(byte, b' ' | b'\t' | b'|' | b',')) {
-            at += 1;
+/// The columns of a line, one after the other: no list is made for the few that most lines are asked for.
+struct Columns<'a> {
+    line: &'a str,
+    year: i16,
+    at: usize,
+    count: usize,
+}
+
+impl<'a> Columns<'a> {
+    fn of(line: &'a str, year: i16) -> Self {
+        Self { line, year, at: 0, count: 0 }
+    }
+}
+
+impl<'a> Iterator for Columns<'a> {
+    type Item = Column<'a>;
+
+    fn next(&mut self) -> Option<Column<'a>> {
+        if self.count >= COLUMNS_MAX {
+            return None;
         }
-        let Some(rest) = line.get(at..).filter(|rest| !rest.is_empty()) else { break };
-        let (length, class, at_ms) = column(rest, year, row.len());
+        let (line, bytes) = (self.line, self.line.as_bytes());
+        while bytes.get(self.at).is_some_and(|byte| matches!(byte, b' ' | b'\t' | b'|' | b',')) {
+            self.at += 1;
+        }
+        let rest = line.get(self.at..).filter(|rest| !rest.is_empty())?;
+        let (length, class, at_ms) = column(rest, self.year, self.count);
         let text = rest.get(..length).unwrap_or(rest);
-        let gap = rest.as_bytes().iter().skip(length).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        let mut next = at + length;
+        let end = self.at + length;
+        let gap = bytes.iter().skip(end).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let mut next = end;
         while bytes.get(next).is_some_and(|byte| matches!(byte, b' ' | b'\t' | b'|')) {
             next += 1;
         }
-        row.push(Column { class, text, at_ms, next, padded: gap >= 2 });
-        at = next.max(at + 1);
-        while !line.is_char_boundary(at) {
-            at += 1;
+        self.at = next.max(self.at + 1);
+        while !line.is_char_boundary(self.at) {
+            self.at += 1;
         }
+        self.count += 1;
+        Some(Column { class, text, at_ms, next, padded: gap >= 2 })
     }
-    row
 }
 
 /// Length, class and time of the column that `rest` begins with.
 fn column(rest: &str, year: i16, index: usize) -> (usize, Class, Option<u64>) {
-    if let Some(found) = timestamp::find(rest, year).or_else(|| unpadded(rest, year)) {
+    let first = rest.as_bytes().first().copied().unwrap_or(b' ');
+    if first.is_ascii_alphanumeric()
+        && let Some(found) = timestamp::find(rest, year).or_else(|| unpadded(rest, year))
+    {
         return (found.length, Class::Time, Some(found.at_ms));
     }
-    let first = rest.as_bytes().first().copied().unwrap_or(b' ');
     // klog: I0102 15:04:05.000000 with the level in front of the month.
     if index == 0
         && rest.len() > 6
@@ -345,12 +370,20 @@ fn column(rest: &str, year: i16, index: usize) -> (usize, Class, Option<u64>) {
     }
     let length = rest.bytes().take_while(|byte| !matches!(byte, b' ' | b'\t' | b'|')).count();
     let text = rest.get(..length).unwrap_or(rest);
+    let numeric = |text: &str| {
+        let marks = |byte: &u8| matches!(byte, b',' | b':' | b'#');
+        let bytes = text.as_bytes();
+        let digits =
+            bytes.iter().skip_while(|byte| marks(byte)).take_while(|byte| byte.is_ascii_digit()).count();
+        let lead = bytes.iter().take_while(|byte| marks(byte)).count();
+        bytes.iter().skip(lead + digits).all(marks)
+    };
     let class = if text.bytes().all(|byte| matches!(byte, b'-' | b':' | b'>' | b'=')) {
         Class::Dash
-    } else if level_of(text).is_some() && (text.len() > 1 || index > 0) {
-        Class::Level
-    } else if text.trim_matches([',', ':', '#']).bytes().all(|byte| byte.is_ascii_digit()) {
+    } else if numeric(text) {
         Class::Number
+    } else if (text.len() > 1 || index > 0) && level_of(text).is_some() {
+        Class::Level
     } else if text.len() > 1 && text.ends_with(':') && !text.contains('=') {
         Class::Component
     } else if text.bytes().any(|byte| !byte.is_ascii_alphabetic()) {
@@ -365,6 +398,9 @@ fn column(rest: &str, year: i16, index: usize) -> (usize, Class, Option<u64>) {
 fn unpadded(rest: &str, year: i16) -> Option<timestamp::Found> {
     const TIME_BYTES_MAX: usize = 32;
     let bytes = rest.as_bytes();
+    if !bytes.first().is_some_and(u8::is_ascii_digit) {
+        return None;
+    }
     let length = bytes
         .iter()
         .take(TIME_BYTES_MAX)
@@ -415,7 +451,16 @@ fn balanced(bytes: &[u8], open: u8, close: u8) -> Option<usize> {
 
 /// A level as it stands in a header: upper case, or capitalised, or within brackets; one letter for Android.
 fn level_of(text: &str) -> Option<Level> {
-    let bare = text.trim_matches(['[', ']', '<', '>', '(', ')', ':', ',', '*']).trim();
+    /// The longest name of a level with the marks around it.
+    const BYTES_MAX: usize = 32;
+    if text.len() > BYTES_MAX {
+        return None;
+    }
+    let is_mark = |byte: &u8| matches!(byte, b'[' | b']' | b'<' | b'>' | b'(' | b')' | b':' | b',' | b'*');
+    let lead = text.bytes().take_while(|byte| is_mark(byte)).count();
+    let inside = text.get(lead..).unwrap_or("");
+    let tail = inside.bytes().rev().take_while(|byte| is_mark(byte)).count();
+    let bare = inside.get(..inside.len() - tail).unwrap_or("").trim();
     let mut chars = bare.chars();
     match (chars.next(), chars.next()) {
         (Some(letter), None) => Level::from_letter(letter),

@@ -17,6 +17,7 @@ const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 /// Units that a number takes on with its size: `900 KB` and `1.2 MB` are the same quantity.
 const UNITS: [&str; 15] =
     ["KB", "MB", "GB", "TB", "kB", "KiB", "MiB", "GiB", "TiB", "ms", "sec", "secs", "min", "mins", "hrs"];
+const UNIT_BYTES_MAX: usize = 4;
 /// Methods of HTTP: the first word of a request line is what the line is about.
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS"];
 /// A quote that does not close within this many bytes is an apostrophe.
@@ -137,13 +138,13 @@ impl Masked {
     /// Writes a run of word bytes, masked if it looks variable; `value` says that a `key=` stands before it.
     fn run(&mut self, message: &str, bytes: &[u8], range: Range<usize>, value: bool) {
         let Some(text) = message.get(range.clone()) else { return };
-        let core = text.trim_end_matches(['.', ':', '-']);
-        let tail = text.get(core.len()..).unwrap_or("");
+        let marks = text.bytes().rev().take_while(|byte| matches!(byte, b'.' | b':' | b'-')).count();
+        let (core, tail) = text.split_at_checked(text.len() - marks).unwrap_or((text, ""));
         let next = bytes.get(range.end).copied();
         // A name before a bracket is a function or a type: `jk2_init()`, `Token{…}`.
         let named = matches!(next, Some(b'(' | b'{' | b'['))
             && core.as_bytes().first().is_some_and(u8::is_ascii_alphabetic)
-            && !core.contains(['/', ':']);
+            && !core.bytes().any(|byte| matches!(byte, b'/' | b':'));
         if core.is_empty() {
             self.text.push_str(text);
         } else if !named && is_calendar(core, bytes.get(range.end..).unwrap_or_default()) {
@@ -151,7 +152,8 @@ impl Masked {
             self.text.push_str(tail);
         } else if !named && (value || is_variable(core)) {
             // `ret:false` keeps its name; `10.0.0.1:80` has none.
-            let name = core.rsplit_once(':').map_or("", |(name, _)| name);
+            let colon = core.bytes().rposition(|byte| byte == b':');
+            let name = colon.and_then(|at| core.get(..at)).unwrap_or("");
             let endpoint = name.contains('.')
                 && core.len() > name.len() + 1
                 && is_number(core.as_bytes().get(name.len() + 1..));
@@ -169,8 +171,11 @@ impl Masked {
     /// Ends a token; joins it with the one before if both are nothing but variable.
     fn close(&mut self, masked: Range<usize>, raw: Range<usize>) {
         let text = self.text.get(masked.clone()).unwrap_or("");
-        let bare = text.trim_end_matches([')', ']', ',', ';', '.']);
-        if UNITS.contains(&bare)
+        let marks =
+            text.bytes().rev().take_while(|byte| matches!(byte, b')' | b']' | b',' | b';' | b'.')).count();
+        let bare = text.get(..text.len() - marks).unwrap_or(text);
+        if bare.len() <= UNIT_BYTES_MAX
+            && UNITS.contains(&bare)
             && let Some(last) = self.tokens.last_mut()
             && self.text.get(last.masked.clone()).is_some_and(|number| number.ends_with(WILDCARD))
         {
@@ -182,7 +187,9 @@ impl Masked {
             last.variable &= matches!(tail.as_str(), "" | "," | ";");
             return;
         }
-        let variable = text.trim_end_matches([',', ';']) == WILDCARD;
+        let variable = text
+            .strip_prefix(WILDCARD)
+            .is_some_and(|tail| tail.bytes().all(|byte| matches!(byte, b',' | b';')));
         // The quote that ends a request line ends the run too.
         let quoted = text.len() == WILDCARD.len() + 1 && text.ends_with('"') && text.starts_with(WILDCARD);
         if (variable || quoted)
@@ -216,13 +223,25 @@ pub(crate) fn clip(text: &str, bytes: usize) -> &str {
 }
 
 /// Bytes that hang together: letters, digits, and the marks inside of paths, addresses and identifiers.
+#[allow(clippy::indexing_slicing, reason = "the compiler itself runs it")]
+const WORD: [bool; 256] = {
+    let mut word = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        word[byte] = (byte as u8).is_ascii_alphanumeric() || byte >= 0x80;
+        byte += 1;
+    }
+    let marks = b"_.:/-@$%+#~&\\?";
+    let mut at = 0;
+    while at < marks.len() {
+        word[marks[at] as usize] = true;
+        at += 1;
+    }
+    word
+};
+
 fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || byte >= 0x80
-        || matches!(
-            byte,
-            b'_' | b'.' | b':' | b'/' | b'-' | b'@' | b'$' | b'%' | b'+' | b'#' | b'~' | b'&' | b'\\' | b'?'
-        )
+    WORD.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
 fn is_number(bytes: Option<&[u8]>) -> bool {
@@ -267,14 +286,24 @@ fn quoted_end(bytes: &[u8], open: usize) -> Option<usize> {
 /// A digit anywhere, a truth value, an absolute path, a relative one with a dot (`conf/httpd.conf`), a URL.
 fn is_variable(word: &str) -> bool {
     let bytes = word.as_bytes();
-    let path = match bytes.iter().position(|byte| *byte == b'/') {
+    let (mut slash, mut colon, mut dot) = (None, None, false);
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => return true,
+            b'/' => slash = slash.or(Some(at)),
+            b':' => colon = Some(at),
+            b'.' => dot = true,
+            _ => {}
+        }
+    }
+    let path = match slash {
         Some(0) => bytes.get(1).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'.'),
-        Some(_) => bytes.contains(&b'.') || word.contains("://"),
+        Some(_) => dot || word.contains("://"),
         None => false,
     };
-    let last = bytes.rsplit(|byte| *byte == b':').next().unwrap_or_default();
-    path || bytes.iter().any(u8::is_ascii_digit)
-        || [b"true".as_slice(), b"false", b"null"].iter().any(|value| last.eq_ignore_ascii_case(value))
+    let last = bytes.get(colon.map_or(0, |at| at + 1)..).unwrap_or_default();
+    path || matches!(last.len(), 4 | 5)
+        && [b"true".as_slice(), b"false", b"null"].iter().any(|value| last.eq_ignore_ascii_case(value))
 }
 
 /// The name of a month before a number, or of a weekday before a month: a date spelt out inside a message.

@@ -14,6 +14,7 @@ mod envelope;
 mod open;
 mod options;
 mod parts;
+mod sink;
 mod text;
 mod trace;
 mod year;
@@ -27,6 +28,7 @@ pub(crate) use text::without_escapes;
 
 use envelope::Envelope;
 use parts::Parts;
+use sink::{Messages, Sink};
 use trace::Trace;
 use year::Years;
 
@@ -82,12 +84,7 @@ impl Reader {
     /// Takes the next bytes; gives the records that are complete.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<LogRecord> {
         let mut out = Vec::new();
-        self.stats.bytes += bytes.len() as u64;
-        // Taken out for the loan; it is put back below.
-        let mut decoder = std::mem::take(&mut self.decoder);
-        self.split(&decoder.decode(bytes), &mut out);
-        self.stats.encoding = decoder.encoding();
-        self.decoder = decoder;
+        self.take(bytes, &mut out);
         out
     }
 
@@ -95,50 +92,88 @@ impl Reader {
     /// format and the numbering of lines kept.
     pub fn finish(&mut self) -> Vec<LogRecord> {
         let mut out = Vec::new();
-        let rest = self.decoder.finish();
-        self.split(&rest, &mut out);
-        if !self.partial.is_empty() {
-            self.end_line(&mut out);
-        }
-        self.decide(&mut out);
-        let mut parts = std::mem::take(&mut self.parts);
-        if let Some((number, row, broken)) = parts.take_row() {
-            self.line(number, &row, &Envelope::default(), &row, broken, &mut out);
-        }
-        for part in parts.take_all() {
-            let envelope = part.envelope();
-            self.line(part.number, &part.text, &envelope, &part.text, None, &mut out);
-        }
-        self.emit(&mut out);
+        self.end(&mut out);
         out
+    }
+
+    /// As [`Reader::push`], for who wants nothing of a record but the number of its line and its message: of plain lines,
+    /// no record is made at all, unless stack traces are to be joined.
+    pub fn push_messages(&mut self, bytes: &[u8], each: impl FnMut(u64, &str)) {
+        self.take(bytes, &mut Messages(each));
+    }
+
+    /// As [`Reader::finish`], for messages.
+    pub fn finish_messages(&mut self, each: impl FnMut(u64, &str)) {
+        self.end(&mut Messages(each));
     }
 
     pub fn stats(&self) -> &ReadStats {
         &self.stats
     }
 
-    fn split(&mut self, bytes: &[u8], out: &mut Vec<LogRecord>) {
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let (content, ended) = match piece.strip_suffix(b"\n") {
-                Some(content) => (content, true),
-                None => (piece, false),
-            };
-            let room = LINE_BYTES_MAX.saturating_sub(self.partial.len());
-            self.overflow |= content.len() > room;
-            self.partial.extend_from_slice(content.get(..content.len().min(room)).unwrap_or_default());
-            if ended {
-                self.end_line(out);
-            }
-        }
+    fn take(&mut self, bytes: &[u8], out: &mut impl Sink) {
+        self.stats.bytes += bytes.len() as u64;
+        // Taken out for the loan; it is put back below.
+        let mut decoder = std::mem::take(&mut self.decoder);
+        self.split(&decoder.decode(bytes), out);
+        self.stats.encoding = decoder.encoding();
+        self.decoder = decoder;
     }
 
-    fn end_line(&mut self, out: &mut Vec<LogRecord>) {
+    fn end(&mut self, out: &mut impl Sink) {
+        let rest = self.decoder.finish();
+        self.split(&rest, out);
+        if !self.partial.is_empty() {
+            self.end_partial(out);
+        }
+        self.decide(out);
+        let mut parts = std::mem::take(&mut self.parts);
+        if let Some((number, row, broken)) = parts.take_row() {
+            self.line(number, &row, &Envelope::default(), &row, broken, out);
+        }
+        for part in parts.take_all() {
+            let envelope = part.envelope();
+            self.line(part.number, &part.text, &envelope, &part.text, None, out);
+        }
+        self.emit(out);
+    }
+
+    fn split(&mut self, bytes: &[u8], out: &mut impl Sink) {
+        let mut rest = bytes;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (content, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+            rest = after.get(1..).unwrap_or_default();
+            // A line that lies in these bytes as a whole is read where it is.
+            if self.partial.is_empty() && content.len() <= LINE_BYTES_MAX {
+                self.end_line(content, false, out);
+            } else {
+                self.keep(content);
+                self.end_partial(out);
+            }
+        }
+        self.keep(rest);
+    }
+
+    /// Adds to a line whose end did not come yet.
+    fn keep(&mut self, content: &[u8]) {
+        let room = LINE_BYTES_MAX.saturating_sub(self.partial.len());
+        self.overflow |= content.len() > room;
+        self.partial.extend_from_slice(content.get(..content.len().min(room)).unwrap_or_default());
+    }
+
+    fn end_partial(&mut self, out: &mut impl Sink) {
         let mut bytes = std::mem::take(&mut self.partial);
+        let cut = std::mem::take(&mut self.overflow);
+        self.end_line(&bytes, cut, out);
+        bytes.clear();
+        self.partial = bytes;
+    }
+
+    fn end_line(&mut self, bytes: &[u8], cut: bool, out: &mut impl Sink) {
         self.stats.lines += 1;
         let number = self.stats.lines;
-        let cut = std::mem::take(&mut self.overflow);
         self.stats.truncated += u64::from(cut);
-        let mut content = bytes.as_slice();
+        let mut content = bytes;
         if number == 1 {
             content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
         }
@@ -157,12 +192,10 @@ impl Reader {
                 self.decide(out);
             }
         }
-        bytes.clear();
-        self.partial = bytes;
     }
 
     /// Decides the format from the lines that waited, and reads them.
-    fn decide(&mut self, out: &mut Vec<LogRecord>) {
+    fn decide(&mut self, out: &mut impl Sink) {
         if self.model.is_some() || self.sample.is_empty() {
             return;
         }
@@ -181,7 +214,7 @@ impl Reader {
     }
 
     /// Joins what is spread over lines before it is parsed: lines that a runtime cut, quoted line ends in CSV.
-    fn physical(&mut self, number: u64, text: &str, out: &mut Vec<LogRecord>) {
+    fn physical(&mut self, number: u64, text: &str, out: &mut impl Sink) {
         if let Some(Model { format: Format::Csv { delimiter, columns }, .. }) = &self.model {
             if !self.parts.has_row() && csv::is_names(text, *delimiter, columns) {
                 self.stats.blank += 1;
@@ -219,7 +252,7 @@ impl Reader {
         envelope: &Envelope<'_>,
         raw: &str,
         broken: Option<Broken>,
-        out: &mut Vec<LogRecord>,
+        out: &mut impl Sink,
     ) {
         if text.trim().is_empty() {
             self.stats.blank += 1;
@@ -230,9 +263,21 @@ impl Reader {
             self.stats.continued += 1;
             return;
         }
-        let Some(parsed) = described.or_else(|| self.model.as_ref().map(|model| model.plain(text))) else {
+        let bare = described.is_none() && !self.options.multiline && out.takes_messages();
+        if bare {
+            self.emit(out);
+        }
+        let Some(model) = &self.model else { return };
+        if bare {
+            let (message, lacking) = model.message(text);
+            out.message(number, message);
+            self.stats.records += 1;
+            if let Some(broken) = broken.or(lacking) {
+                self.count(broken);
+            }
             return;
-        };
+        }
+        let parsed = described.unwrap_or_else(|| model.plain(text));
         self.emit(out);
         self.begin(number, parsed, text, envelope, raw, broken);
     }
@@ -309,10 +354,10 @@ impl Reader {
         *self.stats.reasons.entry(broken).or_default() += 1;
     }
 
-    fn emit(&mut self, out: &mut Vec<LogRecord>) {
+    fn emit(&mut self, out: &mut impl Sink) {
         if let Some(pending) = self.pending.take() {
             self.stats.records += 1;
-            out.push(pending.record);
+            out.record(pending.record);
         }
     }
 }

@@ -33,17 +33,22 @@ impl Level {
 
     /// A level's name as loggers write it, in any case: also notice (info), critical, alert and panic (fatal).
     pub fn parse(word: &str) -> Option<Level> {
-        // The longest name is "informational"; longer words need no copy.
-        if word.len() > 13 {
-            return None;
-        }
-        Some(match word.to_ascii_lowercase().as_str() {
-            "trace" | "trc" | "verbose" | "finest" | "finer" => Level::Trace,
-            "debug" | "dbg" | "fine" | "debug1" | "debug2" | "debug3" => Level::Debug,
-            "info" | "inf" | "information" | "informational" | "notice" | "config" | "log" => Level::Info,
-            "warn" | "warning" | "wrn" => Level::Warn,
-            "error" | "err" | "severe" | "failure" => Level::Error,
-            "fatal" | "critical" | "crit" | "alert" | "emerg" | "emergency" | "panic" | "ftl" => Level::Fatal,
+        // The longest name is "informational"; a copy of that many bytes needs no allocation.
+        let mut lower = [0u8; 13];
+        let lower = lower.get_mut(..word.len())?;
+        lower.copy_from_slice(word.as_bytes());
+        lower.make_ascii_lowercase();
+        Some(match &*lower {
+            b"trace" | b"trc" | b"verbose" | b"finest" | b"finer" => Level::Trace,
+            b"debug" | b"dbg" | b"fine" | b"debug1" | b"debug2" | b"debug3" => Level::Debug,
+            b"info" | b"inf" | b"information" | b"informational" | b"notice" | b"config" | b"log" => {
+                Level::Info
+            }
+            b"warn" | b"warning" | b"wrn" => Level::Warn,
+            b"error" | b"err" | b"severe" | b"failure" => Level::Error,
+            b"fatal" | b"critical" | b"crit" | b"alert" | b"emerg" | b"emergency" | b"panic" | b"ftl" => {
+                Level::Fatal
+            }
             _ => return None,
         })
     }

@@ -44,9 +44,9 @@ pub struct SessionOptions {
 }
 
 impl Default for SessionOptions {
-    /// Three in a hundred: a person who looks at each loses little.
+    /// Two in a hundred: a person who looks at each loses little, and chances are estimates.
     fn default() -> Self {
-        Self { entity: None, false_share: 0.03, anomalies_max: 10, evidence_lines_max: 3 }
+        Self { entity: None, false_share: 0.02, anomalies_max: 10, evidence_lines_max: 3 }
     }
 }
 

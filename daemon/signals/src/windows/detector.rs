@@ -30,12 +30,14 @@ pub struct Detector {
     seen: usize,
     last_ms: Option<u64>,
     stillness: Stillness,
+    /// Of the latest sample.
+    still: f64,
 }
 
 impl Detector {
     pub fn new(options: WindowOptions) -> Self {
         let scales = options.scales.iter().map(|scale| ScaleState::new(*scale, &options)).collect();
-        Self { options, scales, seen: 0, last_ms: None, stillness: Stillness::default() }
+        Self { options, scales, seen: 0, last_ms: None, stillness: Stillness::default(), still: 0.0 }
     }
 
     pub fn options(&self) -> &WindowOptions {
@@ -51,7 +53,7 @@ impl Detector {
         self.last_ms = Some(sample.at_ms);
         self.seen = self.seen.saturating_add(1);
         let warm = self.seen > self.options.warmup_samples;
-        let still = self.stillness.push(sample.value);
+        self.still = self.stillness.push(sample.value);
         let mut best: Option<Scored> = None;
         for scale in &mut self.scales {
             let Some(score) = scale.push(sample.value, warm, &self.options) else { continue };
@@ -64,14 +66,41 @@ impl Detector {
                 });
             }
         }
-        // Stillness is judged where shapes are: after warm-up and calibration.
-        match best {
-            Some(shape) if still > shape.score => {
-                Some(Scored { score: still.min(SCORE_MAX), samples: self.stillness.run, ..shape })
-            }
-            other => other,
+        best.map(|shape| self.or_still(shape))
+    }
+
+    /// Stillness is judged where shapes are: after warm-up and calibration.
+    fn or_still(&self, shape: Scored) -> Scored {
+        if self.still > shape.score {
+            Scored { score: self.still.min(SCORE_MAX), samples: self.stillness.run, ..shape }
+        } else {
+            shape
         }
     }
+}
+
+/// Each judged sample of a finished stretch, and the score that it would have had with the novelty of all of it at hand, in
+/// place of that of its past alone: what seemed wild in the first days may be the way the series is.
+pub(super) fn in_hindsight(
+    samples: impl Iterator<Item = Sample>,
+    options: &WindowOptions,
+) -> Vec<(Scored, f64)> {
+    let mut detector = Detector::new(options.clone());
+    let mut judged: Vec<(Scored, f64, Vec<Option<f64>>)> = Vec::new();
+    for sample in samples {
+        if let Some(scored) = detector.push(sample) {
+            let novelties = detector.scales.iter().map(|scale| scale.novelty).collect();
+            judged.push((scored, detector.still.min(SCORE_MAX), novelties));
+        }
+    }
+    let units: Vec<f64> =
+        detector.scales.iter().map(|scale| scale.unit.level(options.unit_quantile)).collect();
+    let again = |(scored, still, novelties): (Scored, f64, Vec<Option<f64>>)| {
+        let scores =
+            novelties.iter().zip(&units).filter_map(|(novelty, unit)| Some(in_units((*novelty)?, *unit)));
+        (scored, scores.fold(still, f64::max))
+    };
+    judged.into_iter().map(again).collect()
 }
 
 /// Runs of equal values.
@@ -110,6 +139,8 @@ struct ScaleState {
     pending_max: usize,
     shapes: Shapes,
     unit: Unit,
+    /// Of the latest sample, if it was scored.
+    novelty: Option<f64>,
 }
 
 impl ScaleState {
@@ -125,10 +156,12 @@ impl ScaleState {
             pending_max: (samples / 2).max(1),
             shapes: Shapes::new(segments, options.history_samples.max(1)),
             unit: Unit::new(options.history_samples.max(1)),
+            novelty: None,
         }
     }
 
     fn push(&mut self, value: f64, warm: bool, options: &WindowOptions) -> Option<f64> {
+        self.novelty = None;
         self.latest.push_back(value);
         if self.latest.len() > self.latest_max {
             self.latest.pop_front();
@@ -148,6 +181,7 @@ impl ScaleState {
         let score = (self.unit.len() >= options.calibration_samples)
             .then(|| self.unit.score(novelty, options.unit_quantile));
         self.unit.push(novelty);
+        self.novelty = score.map(|_| novelty);
         score
     }
 
@@ -262,20 +296,27 @@ impl Unit {
         self.sum += novelty;
     }
 
-    /// Novelty in units of the past's: its quantile, or its mean where nearly all of the past has none (a series that
-    /// rests at zero for days): the mean knows the size of the few that had.
-    fn score(&self, novelty: f64, quantile: f64) -> f64 {
+    /// The quantile of past novelty, or its mean where nearly all of the past has none (a series that rests at zero for
+    /// days): the mean knows the size of the few that had.
+    fn level(&self, quantile: f64) -> f64 {
         let last = self.sorted.len().saturating_sub(1);
         let rank = (quantile.clamp(0.0, 1.0) * last as f64) as usize;
         let at_quantile = self.sorted.get(rank).copied().unwrap_or(0.0);
         let mean = (self.sum / self.sorted.len().max(1) as f64).max(0.0);
-        let unit = at_quantile.max(mean);
-        if novelty <= 0.0 {
-            0.0
-        } else if unit > 0.0 && unit.is_finite() {
-            (novelty / unit).min(SCORE_MAX)
-        } else {
-            SCORE_MAX
-        }
+        at_quantile.max(mean)
+    }
+
+    fn score(&self, novelty: f64, quantile: f64) -> f64 {
+        in_units(novelty, self.level(quantile))
+    }
+}
+
+fn in_units(novelty: f64, unit: f64) -> f64 {
+    if novelty <= 0.0 {
+        0.0
+    } else if unit > 0.0 && unit.is_finite() {
+        (novelty / unit).min(SCORE_MAX)
+    } else {
+        SCORE_MAX
     }
 }

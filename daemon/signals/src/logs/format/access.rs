@@ -13,11 +13,11 @@ use crate::timestamp;
 const HEAD_BYTES_MAX: usize = 512;
 
 pub(crate) fn parse(line: &str) -> Option<LogRecord> {
-    let mut window = line.len().min(HEAD_BYTES_MAX);
-    while !line.is_char_boundary(window) {
-        window -= 1;
-    }
-    let mark = line.get(..window)?.find("] \"")?;
+    let window = line.as_bytes().get(..line.len().min(HEAD_BYTES_MAX))?;
+    // By the quote, which most lines of other formats have none of.
+    let mark = memchr::memchr_iter(b'"', window)
+        .filter_map(|quote| quote.checked_sub(2))
+        .find(|mark| window.get(*mark..).is_some_and(|at| at.starts_with(b"] ")))?;
     let head = line.get(..mark)?;
     let (who, time) = head.split_once('[')?;
     let at = timestamp::find(time, YEAR_UNWRITTEN).filter(|found| found.length == time.len())?;

@@ -41,16 +41,19 @@ pub(super) fn open(line: &str) -> Envelope<'_> {
     let opened = match line.as_bytes().first() {
         Some(b'{') => docker(line),
         Some(b'[') => kubectl(line),
-        _ => cri(line).or_else(|| compose(line)),
+        Some(b'0'..=b'9') => cri(line),
+        Some(b'a'..=b'z' | b'A'..=b'Z') => compose(line),
+        _ => None,
     };
     opened.unwrap_or_else(|| Envelope { text: Cow::Borrowed(line), ..Envelope::default() })
 }
 
 fn cri(line: &str) -> Option<Envelope<'_>> {
-    if !line.as_bytes().first()?.is_ascii_digit() {
+    let blank = memchr::memchr(b' ', line.as_bytes())?;
+    let (time, rest) = (line.get(..blank)?, line.get(blank + 1..)?);
+    if !rest.starts_with("std") {
         return None;
     }
-    let (time, rest) = line.split_once(' ')?;
     let (stream, rest) = rest.split_once(' ').filter(|(stream, _)| matches!(*stream, "stdout" | "stderr"))?;
     let (tag, text) = rest.split_once(' ').unwrap_or((rest, ""));
     // Tags may follow one another, with colons between; the first says whether the line is whole.
@@ -118,7 +121,7 @@ fn kubectl(line: &str) -> Option<Envelope<'_>> {
 /// `cart-1  | message` and, of the older tool, `shop_cart_1  | message`: a name with a number, then a bar.
 fn compose(line: &str) -> Option<Envelope<'_>> {
     let window = line.len().min(NAME_BYTES_MAX);
-    let end = line.as_bytes().get(..window)?.iter().position(|byte| *byte == b'|')?;
+    let end = memchr::memchr(b'|', line.as_bytes().get(..window)?)?;
     let name = line.get(..end)?.strip_suffix(' ')?.trim_end();
     let text = line
         .get(end + 1..)?

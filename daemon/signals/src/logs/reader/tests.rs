@@ -501,3 +501,41 @@ fn the_year_turns_within_a_file() {
         &["2024-12-31T23:59:59Z - cron: old", "2025-01-01T00:00:01Z - cron: new"],
     );
 }
+
+#[test]
+fn messages_alone_are_those_of_the_records() {
+    let plain = (0..40)
+        .map(|i| format!("2024-05-01 10:05:{i:02},123 INFO [worker-{}] Cart: item {i} added\r\n", i % 3));
+    let mixed = [
+        "{\"time\":\"2024-05-01T10:05:00Z\",\"level\":\"info\",\"msg\":\"object\"}\n",
+        "{\"cut\":\n",
+        "\n",
+        "  indented\n",
+        "level=warn msg=\"a pair\" ms=3\n",
+        "10.0.0.7 - - [01/May/2024:10:05:00 +0000] \"GET /a HTTP/1.1\" 200 5\n",
+        "[pod/cart-7f9c/app] wrapped\n",
+        "cart-1  | wrapped too\n",
+        "I0501 10:05:00.000000 1 main.go:7] said\n",
+        "gr\u{fc}\u{df}e \u{1b}[31mred\u{1b}[0m \u{0}\n",
+        "2024-05-01T10:05:00.1Z stdout P first \n2024-05-01T10:05:00.2Z stdout F second\n",
+        "no end",
+    ];
+    let text: String = plain.chain(mixed.map(str::to_owned)).collect();
+    let long = format!("{text}\n{}\nend\n", "x".repeat(LINE_BYTES_MAX + 9));
+    for multiline in [false, true] {
+        let options = || ReaderOptions { multiline, ..ReaderOptions::default() };
+        let (records, stats) = read_all(long.as_bytes(), options());
+        let expected: Vec<(u64, String)> =
+            records.into_iter().map(|record| (record.line, record.message)).collect();
+        for size in [1, 7, 64, 4096, 1 << 20] {
+            let mut reader = Reader::new(options());
+            let mut got: Vec<(u64, String)> = Vec::new();
+            for piece in long.as_bytes().chunks(size) {
+                reader.push_messages(piece, |line, message| got.push((line, message.to_owned())));
+            }
+            reader.finish_messages(|line, message| got.push((line, message.to_owned())));
+            assert_eq!(got, expected, "pieces of {size}, multiline {multiline}");
+            assert_eq!(reader.stats(), &stats, "pieces of {size}, multiline {multiline}");
+        }
+    }
+}

@@ -29,7 +29,7 @@ pub(super) fn clean(bytes: &[u8], cut: bool) -> Cleaned<'_> {
         }
         Err(_) => (String::from_utf8_lossy(bytes), true, false),
     };
-    let text = match text.bytes().any(|byte| matches!(byte, 0 | 0x1b)) {
+    let text = match memchr::memchr2(0, 0x1b, text.as_bytes()).is_some() {
         true => Cow::Owned(without_escapes(&text).replace('\0', "")),
         false => text,
     };

@@ -37,7 +37,7 @@ impl Trace {
     /// What the first line of a record opens.
     pub fn of(first: &str) -> Self {
         let head = clip(first);
-        Self(if head.contains("Traceback (most recent call last)") {
+        Self(if holds_traceback(head) {
             Kind::PythonOpen
         } else if is_rust_panic(head) {
             if head.trim_end().ends_with(':') { Kind::RustMessage } else { Kind::Rust }
@@ -98,6 +98,13 @@ impl Trace {
     pub fn is_open(self) -> bool {
         self.0 != Kind::None
     }
+}
+
+/// Anywhere in the line: loggers put it behind their message.
+fn holds_traceback(head: &str) -> bool {
+    let bytes = head.as_bytes();
+    memchr::memchr_iter(b'T', bytes)
+        .any(|at| bytes.get(at..).is_some_and(|from| from.starts_with(b"Traceback (most recent call last)")))
 }
 
 fn clip(text: &str) -> &str {
@@ -168,7 +175,12 @@ fn is_error_name(head: &str) -> bool {
 
 /// `java.lang.IllegalStateException: pool empty`, `com.shop.Broken$Error`.
 fn is_java_throwable(head: &str) -> bool {
-    let name = head.split(':').next().unwrap_or("").trim_end();
+    let end = memchr::memchr(b':', head.as_bytes()).unwrap_or(head.len());
+    let name = head.get(..end).unwrap_or("").trim_end();
+    // Before anything else: it is what hardly any line has.
+    if !["Exception", "Error", "Throwable"].iter().any(|end| name.ends_with(end)) {
+        return false;
+    }
     let last = name.rsplit(['.', '$']).next().unwrap_or("");
     name.contains('.')
         && ["Exception", "Error", "Throwable"].iter().any(|end| last.ends_with(end))

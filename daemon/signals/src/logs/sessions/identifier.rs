@@ -28,6 +28,8 @@ pub(super) enum Form<'a> {
     Uuid(&'a str),
     Hex,
     Address,
+    /// A pod of a replica set: `cart-7d9f8b6c5-x2x4z`, whatever it is a pod of.
+    Pod,
     /// Digits alone say little: only with the word before them do they name anything.
     Integer,
     /// Letters first, digits in it: `blk_-123`, `node-7`, `attempt_1445_0001_m_000003_0`.
@@ -49,6 +51,10 @@ impl Identifier<'_> {
             Form::Hex => name.push_str("<hex>"),
             Form::Address => name.push_str("<address>"),
             Form::Integer => name.push_str("<integer>"),
+            Form::Pod => {
+                name.push_str("<pod>");
+                return;
+            }
             Form::Named => {
                 shape(self.value, name);
                 return;
@@ -63,7 +69,7 @@ impl Identifier<'_> {
     /// Equal values of this form name the same thing wherever they stand.
     pub fn is_distinctive(&self) -> bool {
         match self.form {
-            Form::Uuid(_) => true,
+            Form::Uuid(_) | Form::Pod => true,
             Form::Hex => self.value.len() >= 12,
             Form::Named => self.value.bytes().filter(u8::is_ascii_digit).count() >= 5,
             Form::Address | Form::Integer => false,
@@ -92,7 +98,7 @@ pub(super) fn identifiers<'a>(line: &'a str, mut found: impl FnMut(Identifier<'a
             continue;
         }
         let run = line.get(start..at).unwrap_or("");
-        if !digits {
+        if !digits && !is_pod(run) {
             key = run.trim_matches(['-', '.', '_']);
             continue;
         }
@@ -141,8 +147,30 @@ fn classify(run: &str) -> Option<(&str, Form<'_>)> {
     {
         return Some((run, Form::Hex));
     }
+    if is_pod(run) {
+        return Some((run, Form::Pod));
+    }
     let first = run.trim_start_matches('_').bytes().next()?;
     (first.is_ascii_alphabetic() && !hex.is_empty()).then_some((run, Form::Named))
+}
+
+/// A name, a replica set's hash, and five characters: `cart-7d9f8b6c5-x2x4z`. What generates them uses neither vowels nor
+/// 0, 1 and 3 (`rand.SafeEncodeString` of Kubernetes' apimachinery), so that one in a hundred has no digit; names from
+/// elsewhere must have some.
+fn is_pod(run: &str) -> bool {
+    let safe = |part: &str| part.bytes().all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte));
+    let digit = |part: &str| part.bytes().any(|byte| byte.is_ascii_digit());
+    let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let Some((head, tail)) = run.rsplit_once('-').filter(|(_, tail)| tail.len() == 5) else { return false };
+    let Some((name, hash)) = head.rsplit_once('-') else { return false };
+    name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic())
+        && plain(tail)
+        && (safe(tail) || digit(tail))
+        && match hash.len() {
+            8..=10 => plain(hash) && (safe(hash) || digit(hash)),
+            6 | 7 => plain(hash) && digit(hash),
+            _ => false,
+        }
 }
 
 /// Where 8-4-4-4-12 hexadecimal digits begin.
@@ -156,7 +184,7 @@ fn uuid_at(run: &str) -> Option<usize> {
     bytes.windows(UUID_BYTES).position(is_uuid)
 }
 
-/// `attempt_1445_0001_m_000003_0` → `attempt_#_#_m_#_#`, `cart-7d9f8b6c5-x2x4z` → `cart-*-*`.
+/// `attempt_1445_0001_m_000003_0` → `attempt_#_#_m_#_#`, `vol-0a1b2c` → `vol-*`.
 fn shape(value: &str, name: &mut String) {
     let mut rest = value;
     loop {
@@ -222,8 +250,13 @@ mod tests {
         );
         check(
             "pod checkout-7d9f8b6c5-x2x4z on node-12",
-            &[("checkout-7d9f8b6c5-x2x4z", "checkout-*-*"), ("node-12", "node-#")],
+            &[("checkout-7d9f8b6c5-x2x4z", "<pod>"), ("node-12", "node-#")],
         );
+        check(
+            "pods=[shop/billing-worker-fp82m8xqh-xftrz shop/cart-bcdfghjk-mnpqr]",
+            &[("billing-worker-fp82m8xqh-xftrz", "<pod>"), ("cart-bcdfghjk-mnpqr", "<pod>")],
+        );
+        check("our-very-own-thing of a-long-winded-name", &[]);
         check("attempt_1445_0001_m_000003_0", &[("attempt_1445_0001_m_000003_0", "attempt_#_#_m_#_#")]);
         check("2017-05-16 00:00:04.500 2931 took 4.5", &[]);
         check("", &[]);

@@ -14,8 +14,8 @@ use crate::logs::templates::TemplateId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Version of the serialised form.
-pub const SESSION_MODEL_VERSION: u32 = 1;
+/// Version of the serialised form. In the first, entities were ranked by their least likely part alone.
+pub const SESSION_MODEL_VERSION: u32 = 2;
 /// Fewer entities make no model.
 const ENTITIES_MIN: usize = 8;
 /// Of an event's usual latest time, how much later it is still waited for.
@@ -26,6 +26,8 @@ const BEGINS_MIN: f64 = 0.01;
 const USUAL_ENTITIES_MIN: u64 = 4;
 /// Rarity and novelty are not independent: together they say less than their sum.
 const BELIEVED: f64 = 0.45;
+/// What the other parts add to the least likely one: they are often one fault seen from several sides.
+const BESIDE: f64 = 0.5;
 /// Ways in which an entity can be unusual: counts, order, durations, numbers, what is there at all.
 pub(super) const PARTS: usize = 5;
 
@@ -282,14 +284,25 @@ impl SessionModel {
         Parts { bits, differences, pair, time, number, rarest }
     }
 
-    /// The least likely part: bits of its chance among normal entities, and which it is. No chance is believed to be less
-    /// than the part's own bits say: where all normal entities score nothing, next to nothing is no proof.
+    /// Bits of the parts' chances among normal entities, those beside the least likely one at [`BESIDE`] of theirs, and
+    /// which part that is. No chance is believed to be less than the part's own bits say: where all normal entities score
+    /// nothing, next to nothing is no proof.
     pub(super) fn weighed(&self, bits: &[f64; PARTS]) -> (f64, usize) {
         let parts = bits
             .iter()
             .zip(&self.nulls)
             .zip(CAUTION_BITS)
             .map(|((bits, null), caution)| (-null.chance(*bits).log2()).min(*bits) - caution);
-        parts.enumerate().fold((0.0, 0), |best, (part, bits)| if bits > best.0 { (bits, part) } else { best })
+        let mut sum = 0.0;
+        let mut best: (f64, usize) = (0.0, 0);
+        for (part, bits) in parts.enumerate() {
+            sum += bits.max(0.0);
+            if bits > best.0 {
+                best = (bits, part);
+            }
+        }
+        // What was ranked by one part must be judged by one.
+        let beside = if self.version < 2 { 0.0 } else { BESIDE };
+        (best.0 + beside * (sum - best.0), best.1)
     }
 }

@@ -5,7 +5,7 @@
 //! Each entity has a chance: how likely one of the baseline's own entities, judged in the same way, is as unusual. The cut
 //! is where, of all that lie beyond it, the share to be expected by chance is still within the options' `false_share`
 //! (Y. Benjamini and Y. Hochberg, "Controlling the False Discovery Rate", JRSS B 57, 1995; with chances by rank as in S. Bates
-//! et al., "Testing for Outliers with Conformal p-values", Annals of Statistics 51, 2023). So a log with
+//! et al., "Testing for Outliers with Conformal p-values", Annals of Statistics 51, 2023, and by a tail where ranks end). So a log with
 //! many anomalies is judged less strictly than one that has none.
 
 use super::model::{Edges, Events, Parts, SessionModel, Structure, counts_of};

@@ -87,6 +87,10 @@ pub(super) fn from_log_scale(value: f64) -> f64 {
 }
 
 /// How a score is distributed over entities that are normal.
+///
+/// By rank, no chance is less than one in the number of entities, and one wild entity of the baseline would vouch for all
+/// that is milder than it. Where it says less, a tail is believed instead, exponential beyond the lowest of the highest
+/// hundredth, with a scale that half of them decide: `P(X > x) = k/n · 2^(−(x − u) / σ)`, `σ` the median excess over `u`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Null {
     entities: u64,
@@ -96,6 +100,18 @@ pub(super) struct Null {
     scale: f64,
     /// Without normal entities to rank with: the share of its bits that a score is believed.
     nominal: Option<f64>,
+    #[serde(default)]
+    excess: Option<Excess>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Excess {
+    /// `u`
+    from: f64,
+    /// `k/n`
+    share: f64,
+    /// `σ`: at least 1, for a bit of score is worth a bit at most.
+    scale: f64,
 }
 
 impl Null {
@@ -105,11 +121,12 @@ impl Null {
         scores.truncate(SCORES_KEPT);
         // The mean excess of the highest hundredth (five at least) over the next.
         let count = (entities as usize / 100).clamp(5, 100).min(scores.len().saturating_sub(1));
-        let base = scores.get(count).copied().unwrap_or(0.0);
+        let base = scores.get(count).copied().unwrap_or(0.0).max(0.0);
         let excess: f64 = scores.iter().take(count).map(|score| score - base).sum();
         // A bit of score is worth a bit at most: beyond what was seen nothing is certain.
         let scale = (excess / count.max(1) as f64).max(1.0);
-        Self { entities, top: scores, scale, nominal: None }
+        let excess = Excess::of(scores.iter().take(count).copied().filter(|score| *score > base), entities);
+        Self { entities, top: scores, scale, nominal: None, excess }
     }
 
     /// For scores that have nothing to be ranked with.
@@ -118,7 +135,7 @@ impl Null {
     }
 
     /// The chance that a normal entity scores this high: by rank, `(1 + #≥) / (1 + n)`, and beyond the highest by an
-    /// exponential tail.
+    /// exponential tail; or by the tail of the highest hundredth, if that is less.
     pub fn chance(&self, score: f64) -> f64 {
         if score <= 0.0 {
             return 1.0;
@@ -132,10 +149,26 @@ impl Null {
             return 1.0;
         }
         let whole = self.entities as f64 + 1.0;
-        match self.top.first() {
+        let by_rank = match self.top.first() {
             Some(highest) if rank == 0 => (-(score - highest.max(0.0)) / self.scale).exp2() / whole,
             _ => ((rank + 1) as f64 / whole).min(1.0),
-        }
+        };
+        self.excess.map_or(by_rank, |excess| by_rank.min(excess.chance(score)))
+    }
+}
+
+impl Excess {
+    /// `highest` in descending order; None without any.
+    fn of(highest: impl Iterator<Item = f64>, entities: u64) -> Option<Self> {
+        let highest: Vec<f64> = highest.collect();
+        let from = *highest.last()?;
+        let middle = *highest.get(highest.len() / 2)?;
+        let share = (highest.len() + 1) as f64 / (entities + 1) as f64;
+        Some(Self { from, share, scale: (middle - from).max(1.0) })
+    }
+
+    fn chance(self, score: f64) -> f64 {
+        if score <= self.from { 1.0 } else { self.share * (-(score - self.from) / self.scale).exp2() }
     }
 }
 
@@ -159,5 +192,17 @@ mod tests {
         assert_eq!(null.chance(0.0), 1.0);
         assert!((null.chance(9.0) - 2.0 / 1001.0).abs() < 1e-9);
         assert!(null.chance(30.0) < null.chance(12.0) && null.chance(12.0) < 1.0 / 1001.0);
+    }
+
+    #[test]
+    fn one_wild_entity_of_the_baseline_does_not_vouch_for_the_rest() {
+        let scores =
+            |wild: f64| (0..2000).map(|i| if i < 18 { 10.0 + f64::from(i) / 2.0 } else { 0.0 }).chain([wild]);
+        let (tame, wild) = (Null::of(scores(19.0).collect()), Null::of(scores(90.0).collect()));
+        assert!(wild.chance(60.0) < 1e-4 && tame.chance(60.0) < 1e-4, "{}", wild.chance(60.0));
+        assert!(wild.chance(12.0) > 0.005, "what normal ones reach stays likely");
+        let lone = Null::of(vec![0.0; 50]);
+        assert_eq!(lone.chance(0.0), 1.0);
+        assert!(lone.chance(5.0) < 1.0 / 51.0);
     }
 }
