@@ -35,17 +35,30 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut ids: Vec<(u64, TemplateId)> = Vec::new();
     let keep = args.predictions.is_some();
     let mut mining_seconds = 0.0;
+    // The messages of one piece, end to end, so that mining is timed alone.
+    let mut texts = String::new();
+    let mut ends: Vec<(u64, usize)> = Vec::new();
     let mut file = input::open(&args.file)?;
     let mut piece = vec![0u8; PIECE_BYTES];
     loop {
         let length = file.read(&mut piece).with_context(reading)?;
-        let records =
-            if length == 0 { reader.finish() } else { reader.push(piece.get(..length).unwrap_or_default()) };
+        texts.clear();
+        ends.clear();
+        let gather = |line: u64, message: &str| {
+            texts.push_str(message);
+            ends.push((line, texts.len()));
+        };
+        match piece.get(..length).filter(|read| !read.is_empty()) {
+            Some(read) => reader.push_messages(read, gather),
+            None => reader.finish_messages(gather),
+        }
         let mining = Cost::begin();
-        for record in records {
-            let id = miner.learn(&record.message).id;
+        let mut start = 0;
+        for (line, end) in &ends {
+            let id = miner.learn(texts.get(start..*end).unwrap_or_default()).id;
+            start = *end;
             if keep {
-                ids.push((record.line, id));
+                ids.push((*line, id));
             }
         }
         mining_seconds += mining.seconds();
