@@ -6,6 +6,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use crate::document::{DocumentId, Kind};
+use crate::report::Report;
 
 /// The answer to a question.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,6 +33,13 @@ pub struct Hit {
     pub category: Option<String>,
     pub services: Vec<String>,
     pub alerts: Vec<String>,
+    /// The day it is of, `2026-03-01`.
+    pub date: Option<String>,
+    /// Whether a person stands behind it.
+    pub reviewed: bool,
+    pub url: Option<String>,
+    /// What an incident report says of symptoms, cause and remedy.
+    pub report: Option<Report>,
     pub passage: Citation,
     /// Fused score; comparable within one answer only.
     pub score: f32,
@@ -60,6 +68,8 @@ pub struct Why {
     pub missing: Vec<String>,
     /// The name in the question that the document declares as one of its alerts.
     pub alert: Option<String>,
+    /// The error code in the question that the cited passage is the entry of.
+    pub code: Option<String>,
     pub document_bm25: Option<Ranked>,
     pub passage_bm25: Option<Ranked>,
     pub cosine: Option<Ranked>,
@@ -68,6 +78,25 @@ pub struct Why {
     pub coverage: f32,
     /// The same of the cited passage, with the document's title and alerts.
     pub passage_coverage: f32,
+}
+
+/// For people: `alert HighErrorRate; terms error, rate; covers 0.83 of the question`.
+impl fmt::Display for Why {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(code) = &self.code {
+            write!(out, "code {code}; ")?;
+        }
+        if let Some(alert) = &self.alert {
+            write!(out, "alert {alert}; ")?;
+        }
+        if !self.terms.is_empty() {
+            write!(out, "terms {}; ", self.terms.join(", "))?;
+        }
+        if let Some(cosine) = &self.cosine {
+            write!(out, "meaning, rank {}; ", cosine.rank)?;
+        }
+        write!(out, "covers {:.2} of the question", self.coverage)
+    }
 }
 
 /// A place in one ranking, from 1, and the score there.

@@ -1,25 +1,26 @@
 //! Making and loading a version. Building writes aside and publishes at the end; loading believes nothing that a
 //! digest does not vouch for, and hands back the stored documents when they are all that can still be read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{EmbedderConfig, KnowledgeConfig, VectorsConfig};
+use crate::config::{KnowledgeConfig, VectorsConfig};
 use crate::digest;
 use crate::document::Document;
-use crate::embed::{self, Embedder, Passage};
+use crate::embed::journal::{self, Embedded, VectorJournal};
+use crate::embed::{Embedder, EmbedderPlan, Passage};
 use crate::error::{Error, Result, off_runtime};
 use crate::lexical::LexicalIndex;
 use crate::snapshot::{Corpus, Snapshot};
-use crate::vectors::{self, EmbeddedVectors, QdrantStore, VectorIndex};
+use crate::vectors::{self, EmbeddedVectors, QdrantStore, VectorIndex, embedded};
 use crate::versions::{self, DOCUMENTS, IngestLock, LEXICAL, MODEL, Manifest, Pointer, Shelf, VECTORS};
 use crate::{Progress, Stage};
 
 /// Raised whenever files are written, text is cut or words are made in another way: older versions are then rebuilt
 /// from their documents.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Passages embedded between two reports of progress.
 const PASSAGES_PER_STEP: usize = 256;
@@ -33,6 +34,8 @@ struct Stored {
     source: String,
     path: String,
     text: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revision: Option<String>,
 }
 
 /// Why a version cannot answer, and its documents if they are whole.
@@ -52,6 +55,7 @@ pub(crate) enum WithVectors {
 /// Everything that making a version needs beside its documents.
 pub(crate) struct Workshop {
     pub(crate) config: KnowledgeConfig,
+    pub(crate) embedder: EmbedderPlan,
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) store: Option<QdrantStore>,
 }
@@ -59,15 +63,18 @@ pub(crate) struct Workshop {
 impl Workshop {
     /// What a version of `documents` is called by its content.
     pub(crate) fn content(&self, documents: &[Document]) -> String {
-        self.content_with(&embed::configured_id(&self.config.embedder), documents)
+        self.content_with(&self.embedder.id(), documents)
     }
 
     fn content_with(&self, embedder: &str, documents: &[Document]) -> String {
         let format = FORMAT.to_string();
         let engine = vectors::engine(&self.config.vectors);
-        let mut rows: Vec<[&str; 3]> = documents
+        let mut rows: Vec<[&str; 4]> = documents
             .iter()
-            .map(|document| [document.source.as_str(), document.path.as_str(), document.digest.as_str()])
+            .map(|document| {
+                let revision = document.revision.as_deref().unwrap_or_default();
+                [document.source.as_str(), document.path.as_str(), document.digest.as_str(), revision]
+            })
             .collect();
         rows.sort_unstable();
         digest::of_parts(
@@ -96,10 +103,10 @@ impl Workshop {
             return Err(Error::Limit { what: "the text of all documents in bytes", limit: TEXT_BYTES_MAX });
         }
         let wanted = match vectors {
-            WithVectors::Yes => self.config.embedder.clone(),
-            WithVectors::No => EmbedderConfig::None,
+            WithVectors::Yes => self.embedder.clone(),
+            WithVectors::No => EmbedderPlan::None,
         };
-        let content = self.content_with(&embed::configured_id(&wanted), &documents);
+        let content = self.content_with(&wanted.id(), &documents);
         let (shelf, staging) = (Arc::clone(&self.shelf), self.shelf.staging(number));
         let (corpus, documents_digest) = off_runtime({
             let staging = staging.clone();
@@ -147,6 +154,7 @@ impl Workshop {
                 LexicalIndex::build(&staging.join(LEXICAL), &corpus.documents, &corpus.chunks)?;
                 manifest.files.extend(versions::digests(&staging, &staging.join(LEXICAL))?);
                 shelf.publish(&manifest, &lock)?;
+                VectorJournal::forget(&shelf.journal())?;
                 let lexical = LexicalIndex::open(&shelf.dir(number).join(LEXICAL))?;
                 Ok((manifest, lexical))
             }
@@ -159,8 +167,9 @@ impl Workshop {
             (Some(_), Some(store)) => Some(Box::new(store.version(number))),
             (Some(embedder), None) => {
                 let encoded = EmbeddedVectors::encode(embedder.dimension(), &vectors)?;
-                let decoded = EmbeddedVectors::decode(&encoded, corpus.facets());
-                Some(Box::new(decoded.map_err(|reason| Error::Embedder { embedder: embedder.id(), reason })?))
+                let path = self.shelf.dir(number).join(VECTORS);
+                let opened = EmbeddedVectors::open(&path, &encoded, corpus.facets());
+                Some(Box::new(opened.map_err(|reason| Error::Embedder { embedder: embedder.id(), reason })?))
             }
         };
         let corpus =
@@ -171,27 +180,35 @@ impl Workshop {
     async fn embed(
         &self,
         corpus: &Arc<Corpus>,
-        config: EmbedderConfig,
+        plan: EmbedderPlan,
         previous: Option<&Snapshot>,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<(Option<Arc<dyn Embedder>>, Vec<Vec<f32>>)> {
         let shared = Arc::clone(corpus);
         let (embedder, passages) = off_runtime(move || {
             let passages = shared.passages();
-            Ok((embed::fit(&config, &passages)?, passages))
+            Ok((plan.fit(&passages)?, passages))
         })
         .await?;
         let Some(embedder) = embedder else { return Ok((None, Vec::new())) };
         // Where a vector depends on the passage alone, one that was paid for is not paid for again.
+        let reusable = embedder.model().is_none();
         let mut known = match previous {
-            Some(previous) if embedder.model().is_none() => {
-                self.known_vectors(previous, &embedder.id()).await
-            }
-            _ => HashMap::new(),
+            Some(previous) if reusable => self.known_vectors(previous, &embedder.id()).await,
+            _ => Embedded::new(),
         };
+        let mut journal = None;
+        if reusable {
+            let (opened, embedded) =
+                VectorJournal::open(&self.shelf.journal(), &embedder.id(), embedder.dimension())?;
+            known.extend(embedded);
+            journal = Some(opened);
+        }
         let total = passages.len();
+        // Two passages may be the same; the vector is then the same too.
         let mut vectors: Vec<Option<Vec<f32>>> =
-            passages.iter().map(|passage| known.remove(passage)).collect();
+            passages.iter().map(|passage| known.get(&journal::key(passage)).cloned()).collect();
+        drop(known);
         let wanted: Vec<usize> =
             (0..total).filter(|at| vectors.get(*at).is_some_and(Option::is_none)).collect();
         let mut done = total - wanted.len();
@@ -202,6 +219,9 @@ impl Workshop {
             if made.len() != batch.len() {
                 let reason = format!("{} vectors for {} passages", made.len(), batch.len());
                 return Err(Error::Embedder { embedder: embedder.id(), reason });
+            }
+            if let Some(journal) = &mut journal {
+                journal.append(batch.iter().zip(&made))?;
             }
             for (at, vector) in step.iter().zip(made) {
                 if let Some(place) = vectors.get_mut(*at) {
@@ -214,17 +234,40 @@ impl Workshop {
     }
 
     /// The vectors of the previous version by their passages; none if another embedder made them or they are damaged.
-    async fn known_vectors(&self, previous: &Snapshot, embedder: &str) -> HashMap<Passage, Vec<f32>> {
+    async fn known_vectors(&self, previous: &Snapshot, embedder: &str) -> Embedded {
         if previous.manifest.embedder != embedder {
-            return HashMap::new();
+            return Embedded::new();
         }
         let (shelf, manifest) = (Arc::clone(&self.shelf), previous.manifest.clone());
         let bytes = off_runtime(move || Ok(shelf.read(&manifest, VECTORS))).await;
-        let Ok(Ok(bytes)) = bytes else { return HashMap::new() };
-        let Ok(vectors) = EmbeddedVectors::decode(&bytes, previous.corpus.facets()) else {
-            return HashMap::new();
-        };
-        previous.corpus.passages().into_iter().zip(vectors.rows()).collect()
+        let Ok(Ok(bytes)) = bytes else { return Embedded::new() };
+        let passages = previous.corpus.passages();
+        match embedded::rows(&bytes, passages.len()) {
+            Ok(rows) => passages.iter().map(journal::key).zip(rows).collect(),
+            Err(_) => Embedded::new(),
+        }
+    }
+
+    /// The documents of a version, nothing else of it; blocks.
+    pub(crate) fn documents(&self, version: u64) -> std::result::Result<Vec<Document>, String> {
+        let manifest = self.shelf.manifest(version, None)?;
+        decode(&self.shelf.read(&manifest, DOCUMENTS)?)
+    }
+
+    /// Loads an older version to look something up in it. One whose vectors another embedder or engine made, or whose
+    /// vectors are damaged, answers by words alone; `Err` says why it cannot answer at all. Blocks.
+    pub(crate) fn load_older(&self, version: u64) -> std::result::Result<Snapshot, String> {
+        let manifest = self.shelf.manifest(version, None)?;
+        let stored = self.shelf.read(&manifest, DOCUMENTS)?;
+        match self.open_parts(&manifest, decode(&stored)?) {
+            Ok(snapshot) => Ok(snapshot),
+            Err(_) if manifest.format == FORMAT => {
+                let (corpus, lexical) = self.open_words(&manifest, decode(&stored)?)?;
+                let manifest = Manifest { embedder: "none".to_owned(), ..manifest };
+                Ok(Snapshot::new(manifest, corpus, lexical, None, None))
+            }
+            Err(reason) => Err(reason),
+        }
     }
 
     /// Loads a version; blocks.
@@ -251,7 +294,7 @@ impl Workshop {
         if manifest.format != FORMAT {
             return Err(format!("its format is {}, this build writes {FORMAT}", manifest.format));
         }
-        let configured = embed::configured_id(&self.config.embedder);
+        let configured = self.embedder.id();
         if manifest.embedder != configured {
             return Err(format!("its embedder was {}, now {configured} is configured", manifest.embedder));
         }
@@ -259,6 +302,29 @@ impl Workshop {
         if manifest.engine != engine {
             return Err(format!("its vectors were kept by {}, now {engine} is configured", manifest.engine));
         }
+        let (corpus, lexical) = self.open_words(manifest, documents)?;
+        let model = match manifest.files.contains_key(MODEL) {
+            true => Some(self.shelf.read(manifest, MODEL)?),
+            false => None,
+        };
+        let embedder = self.embedder.reopen(model.as_deref()).map_err(|error| error.to_string())?;
+        let index: Option<Box<dyn VectorIndex>> = match (&embedder, &self.store) {
+            (None, _) => None,
+            (Some(_), Some(store)) => Some(Box::new(store.version(manifest.version))),
+            (Some(_), None) => {
+                let bytes = self.shelf.read(manifest, VECTORS)?;
+                let path = self.shelf.dir(manifest.version).join(VECTORS);
+                Some(Box::new(EmbeddedVectors::open(&path, &bytes, corpus.facets())?))
+            }
+        };
+        Ok(Snapshot::new(manifest.clone(), corpus, lexical, embedder, index))
+    }
+
+    fn open_words(
+        &self,
+        manifest: &Manifest,
+        documents: Vec<Document>,
+    ) -> std::result::Result<(Corpus, LexicalIndex), String> {
         let corpus = Corpus::new(documents);
         if (corpus.documents.len(), corpus.chunks.len()) != (manifest.documents, manifest.chunks) {
             return Err("its documents are not those of its manifest".to_owned());
@@ -268,21 +334,7 @@ impl Workshop {
         }
         let lexical = LexicalIndex::open(&self.shelf.dir(manifest.version).join(LEXICAL))
             .map_err(|error| error.to_string())?;
-        let model = match manifest.files.contains_key(MODEL) {
-            true => Some(self.shelf.read(manifest, MODEL)?),
-            false => None,
-        };
-        let embedder =
-            embed::reopen(&self.config.embedder, model.as_deref()).map_err(|error| error.to_string())?;
-        let index: Option<Box<dyn VectorIndex>> = match (&embedder, &self.store) {
-            (None, _) => None,
-            (Some(_), Some(store)) => Some(Box::new(store.version(manifest.version))),
-            (Some(_), None) => {
-                let bytes = self.shelf.read(manifest, VECTORS)?;
-                Some(Box::new(EmbeddedVectors::decode(&bytes, corpus.facets())?))
-            }
-        };
-        Ok(Snapshot::new(manifest.clone(), corpus, lexical, embedder, index))
+        Ok((corpus, lexical))
     }
 
     /// Whether Qdrant still has the points of a version. One that cannot be reached is given the benefit of the doubt:
@@ -310,6 +362,7 @@ fn encode(corpus: &Corpus) -> Result<Vec<u8>> {
             source: document.source.clone(),
             path: document.path.clone(),
             text: document.text.clone(),
+            revision: document.revision.clone(),
         };
         serde_json::to_writer(&mut bytes, &stored)
             .map_err(|error| Error::Task { reason: format!("cannot encode a document: {error}") })?;
@@ -323,8 +376,10 @@ fn decode(bytes: &[u8]) -> std::result::Result<Vec<Document>, String> {
         .into_iter::<Stored>()
         .map(|stored| {
             let stored = stored.map_err(|error| format!("a stored document cannot be read: {error}"))?;
-            Document::parse(&stored.source, &stored.path, stored.text)
-                .map_err(|reason| format!("the stored document {}: {reason}", stored.path))
+            let mut document = Document::parse(&stored.source, &stored.path, stored.text)
+                .map_err(|reason| format!("the stored document {}: {reason}", stored.path))?;
+            document.revision = stored.revision;
+            Ok(document)
         })
         .collect()
 }

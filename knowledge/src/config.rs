@@ -66,6 +66,8 @@ pub enum EmbedderConfig {
     },
     /// No vectors: search is lexical only.
     None,
+    /// A sentence encoder of the shape of all-MiniLM-L6-v2, run here: `config.json`, `model.safetensors`, `vocab.txt`.
+    Minilm { model_dir: PathBuf },
     /// An endpoint that speaks OpenAI's embeddings API.
     Openai(OpenAiConfig),
 }
@@ -121,6 +123,60 @@ fn deadline_ms() -> u64 {
 
 fn batch_max() -> usize {
     64
+}
+
+/// Where documents come from.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum SourceConfig {
+    Directory { path: PathBuf },
+    Confluence(ConfluenceConfig),
+    Notion(NotionConfig),
+}
+
+/// A space of Confluence.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfluenceConfig {
+    /// Up to what stands before `/rest/api`: `https://wiki.example.com`, in the cloud `https://example.atlassian.net/wiki`.
+    pub base_url: String,
+    /// The space's key.
+    pub space: String,
+    /// With a user the token goes as a password (Cloud: the account's e-mail); without, as a bearer token.
+    #[serde(default)]
+    pub user: Option<String>,
+    pub token: Secret,
+    /// Least milliseconds between two requests.
+    #[serde(default = "confluence_pace_ms")]
+    pub pace_ms: u64,
+}
+
+fn confluence_pace_ms() -> u64 {
+    50
+}
+
+/// Pages of Notion that are shared with an integration.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotionConfig {
+    #[serde(default = "notion_url")]
+    pub base_url: String,
+    /// Only the pages of this database; without it all that are shared.
+    #[serde(default)]
+    pub database: Option<String>,
+    pub token: Secret,
+    /// Least milliseconds between two requests.
+    #[serde(default = "notion_pace_ms")]
+    pub pace_ms: u64,
+}
+
+fn notion_url() -> String {
+    "https://api.notion.com".to_owned()
+}
+
+/// Notion allows three requests a second on average.
+fn notion_pace_ms() -> u64 {
+    340
 }
 
 /// Who keeps and searches the vectors.

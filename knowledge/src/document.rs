@@ -63,7 +63,7 @@ impl Kind {
     }
 }
 
-/// How the text is written, by the file's extension.
+/// How the kept text is written, by the file's extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     Markdown,
@@ -74,8 +74,9 @@ impl Format {
     pub(crate) fn of(path: &str) -> Option<Self> {
         let (_, extension) = path.rsplit('/').next().unwrap_or(path).rsplit_once('.')?;
         match extension.to_ascii_lowercase().as_str() {
-            "md" | "markdown" => Some(Self::Markdown),
-            "txt" | "text" => Some(Self::Plain),
+            // What is read from HTML and from tables is written down as Markdown.
+            "md" | "markdown" | "html" | "htm" | "xhtml" | "csv" | "yaml" | "yml" => Some(Self::Markdown),
+            "txt" | "text" | "pdf" => Some(Self::Plain),
             _ => None,
         }
     }
@@ -96,6 +97,14 @@ pub struct Document {
     /// Alert names it answers: those of the front matter, then the title or file name if it is such a name.
     pub alerts: Vec<String>,
     pub category: Option<String>,
+    /// The day it is of, `2026-03-01`: of an incident, when it happened; else when it was last reviewed.
+    pub date: Option<String>,
+    /// Whether a person stands behind it. False for what says of itself that it is a draft.
+    pub reviewed: bool,
+    /// Where people read it, for pages of a wiki.
+    pub url: Option<String>,
+    /// What its source calls this state of it, where it has a word for it.
+    pub revision: Option<String>,
     /// SHA-256 of `text`, hex.
     pub digest: String,
     /// All of it, front matter included: byte ranges of chunks count from its start.
@@ -108,7 +117,7 @@ pub struct Document {
 impl Document {
     /// Reads a document's own words about itself. `Err` says what is wrong with it.
     pub(crate) fn parse(source: &str, path: &str, text: String) -> std::result::Result<Self, String> {
-        let format = Format::of(path).ok_or_else(|| "neither Markdown nor plain text".to_owned())?;
+        let format = Format::of(path).ok_or_else(|| "of no kind that is read".to_owned())?;
         if text.contains('\0') {
             return Err("holds a zero byte: not text".to_owned());
         }
@@ -151,16 +160,15 @@ impl Document {
             services: front.services,
             alerts,
             category: front.category,
+            date: front.date,
+            reviewed: !front.draft,
+            url: front.url,
+            revision: None,
             digest: digest::of(text.as_bytes()),
             text,
             body_from,
             format,
         })
-    }
-
-    /// Whether it may answer a question about `service`: one that names no service may answer for all.
-    pub(crate) fn concerns(&self, service: &str) -> bool {
-        self.services.is_empty() || self.services.iter().any(|named| named == service)
     }
 }
 
@@ -186,7 +194,7 @@ mod tests {
         assert_eq!(document.title, "Errors after a rollout");
         assert_eq!(document.kind, Kind::Incident);
         assert_eq!(document.alerts, ["HighErrorRate", "ErrorsEverywhere", "RolloutBroken"]);
-        assert!(document.concerns("checkout") && !document.concerns("payments"));
+        assert_eq!(document.services, ["checkout"]);
     }
 
     #[test]
@@ -195,7 +203,7 @@ mod tests {
         assert!(refuse("a.md", "---\nkind: poem\n---\nx").contains("poem"));
         assert!(refuse("a.md", "---\ntitle: x\n---\n \n").contains("no text"));
         assert!(refuse("a.txt", "a\0b").contains("zero byte"));
-        assert!(refuse("a.pdf", "x").contains("neither"));
+        assert!(refuse("a.exe", "x").contains("no kind"));
     }
 
     #[test]
@@ -207,9 +215,9 @@ mod tests {
     }
 
     #[test]
-    fn a_document_without_services_concerns_all() {
+    fn a_plain_text_is_named_by_its_file() {
         let document = Document::parse("s", "notes.txt", "Disk full\n".to_owned()).unwrap();
-        assert!(document.concerns("anything"));
+        assert!(document.services.is_empty());
         assert_eq!(document.title, "notes");
         assert!(document.alerts.is_empty());
     }

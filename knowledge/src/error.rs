@@ -23,6 +23,8 @@ pub enum Error {
     Config { reason: String },
     #[error("cannot embed with {embedder}: {reason}")]
     Embedder { embedder: String, reason: String },
+    #[error("the embedding model in {} cannot be used: {reason}", dir.display())]
+    Model { dir: PathBuf, reason: String },
     #[error("{embedder} answered vectors of {got} dimensions where {wanted} are configured")]
     EmbedderDimension { embedder: String, got: usize, wanted: usize },
     #[error("cannot {doing} in Qdrant at {url}: {reason}")]
@@ -34,6 +36,12 @@ pub enum Error {
     CollectionDimension { collection: String, got: u64, wanted: u64 },
     #[error("the Qdrant collection {collection} is not one of ours: {reason}")]
     CollectionShape { collection: String, reason: String },
+    #[error("cannot read {source_name}: {reason}")]
+    Source { source_name: String, reason: String },
+    #[error("the draft {id} cannot be kept: {reason}")]
+    Draft { id: String, reason: String },
+    #[error("version {version} is not kept any more; kept are {kept}")]
+    VersionGone { version: u64, kept: String },
     #[error("a background task of the knowledge base stopped: {reason}")]
     Task { reason: String },
 }
@@ -49,10 +57,14 @@ impl Error {
             Self::Limit { .. } => "KNOWLEDGE_LIMIT",
             Self::Config { .. } => "KNOWLEDGE_CONFIG",
             Self::Embedder { .. } => "KNOWLEDGE_EMBEDDER",
+            Self::Model { .. } => "KNOWLEDGE_MODEL",
             Self::EmbedderDimension { .. } => "KNOWLEDGE_EMBEDDER_DIMENSION",
             Self::Qdrant { .. } => "KNOWLEDGE_QDRANT",
             Self::CollectionDimension { .. } => "KNOWLEDGE_COLLECTION_DIMENSION",
             Self::CollectionShape { .. } => "KNOWLEDGE_COLLECTION_SHAPE",
+            Self::Source { .. } => "KNOWLEDGE_SOURCE",
+            Self::Draft { .. } => "KNOWLEDGE_DRAFT",
+            Self::VersionGone { .. } => "KNOWLEDGE_VERSION_GONE",
             Self::Task { .. } => "KNOWLEDGE_TASK",
         }
     }

@@ -11,6 +11,10 @@ pub(crate) struct FrontMatter {
     pub(crate) services: Vec<String>,
     pub(crate) alerts: Vec<String>,
     pub(crate) category: Option<String>,
+    /// `2026-03-01`.
+    pub(crate) date: Option<String>,
+    pub(crate) draft: bool,
+    pub(crate) url: Option<String>,
 }
 
 /// Returns what the block says and the offset at which the body begins; (nothing, 0) when there is no block.
@@ -81,11 +85,36 @@ impl FrontMatter {
             "title" => self.title = values.next_back(),
             "kind" => self.kind = values.next_back(),
             "category" => self.category = values.next_back(),
+            "date" | "last_reviewed" | "updated" => {
+                self.date = values.next_back().and_then(|date| day(&date)).or(self.date.take())
+            }
+            "status" => {
+                self.draft =
+                    values.any(|status| matches!(status.to_lowercase().as_str(), "draft" | "unreviewed"))
+            }
+            "url" => self.url = values.next_back(),
             "service" | "services" => self.services.extend(values),
             "alert" | "alerts" => self.alerts.extend(values),
             _ => {}
         }
     }
+}
+
+/// Whether `text` is a day as front matter and searches write it: `2026-03-01`.
+pub fn is_day(text: &str) -> bool {
+    text.len() == 10 && day(text).is_some()
+}
+
+/// The day of `2026-03-01` or `2026-03-01T08:15:00Z`; nothing of what is no date.
+pub(crate) fn day(date: &str) -> Option<String> {
+    let day = date.get(..10)?;
+    let mut parts = day
+        .split('-')
+        .map(|part| part.parse::<u32>().ok().filter(|_| part.bytes().all(|b| b.is_ascii_digit())));
+    let (year, month, of_month) = (parts.next()??, parts.next()??, parts.next()??);
+    let sound =
+        parts.next().is_none() && year >= 1000 && (1..=12).contains(&month) && (1..=31).contains(&of_month);
+    sound.then(|| day.to_owned())
 }
 
 /// A value without its quotes or its trailing comment.
@@ -125,6 +154,20 @@ mod tests {
         assert_eq!(front.alerts, ["One", "Two"]);
         assert_eq!(front.services, ["a", "b"]);
         assert_eq!(&text[at..], "Body");
+    }
+
+    #[test]
+    fn a_draft_and_a_day_are_known_and_what_is_no_day_is_none() {
+        let read = |text: &str| parse(text).unwrap().0;
+        let front = read("---\nstatus: Unreviewed\ndate: 2026-03-01T08:15:00Z\nurl: http://x/1\n---\nx");
+        assert_eq!(
+            (front.draft, front.date.as_deref(), front.url.as_deref()),
+            (true, Some("2026-03-01"), Some("http://x/1"))
+        );
+        for wrong in ["yesterday", "2026-13-01", "2026-3-1", "+026-03-01", "20260301"] {
+            assert_eq!(day(wrong), None, "{wrong}");
+        }
+        assert!(!read("---\nstatus: reviewed\n---\nx").draft);
     }
 
     #[test]

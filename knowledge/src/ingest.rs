@@ -74,15 +74,24 @@ pub(crate) fn merge(previous: &[Document], source: &str, listing: Listing) -> Me
     let mut merged = Merged { passed_over: listing.passed_over, ..Merged::default() };
     merged.documents.extend(others.into_iter().cloned());
     let mut broken = listing.broken;
+    for path in listing.unchanged {
+        if let Some(known) = own.remove(path.as_str()) {
+            merged.documents.push(known.clone());
+            merged.unchanged += 1;
+        }
+    }
     for raw in listing.documents {
         if let Some(known) = own.get(raw.path.as_str()).filter(|known| known.text == raw.text) {
-            merged.documents.push((*known).clone());
+            let mut known = (*known).clone();
+            known.revision = raw.revision;
+            merged.documents.push(known);
             merged.unchanged += 1;
             own.remove(raw.path.as_str());
             continue;
         }
         match Document::parse(source, &raw.path, raw.text) {
-            Ok(document) => {
+            Ok(mut document) => {
+                document.revision = raw.revision;
                 match own.remove(raw.path.as_str()) {
                     Some(_) => merged.updated.push(raw.path),
                     None => merged.added.push(raw.path),
@@ -115,10 +124,14 @@ mod tests {
         Listing {
             documents: documents
                 .iter()
-                .map(|(path, text)| Raw { path: (*path).to_owned(), text: (*text).to_owned() })
+                .map(|(path, text)| Raw {
+                    path: (*path).to_owned(),
+                    text: (*text).to_owned(),
+                    revision: None,
+                })
                 .collect(),
             broken: broken.iter().map(|path| Broken::new(*path, "unreadable")).collect(),
-            passed_over: 0,
+            ..Listing::default()
         }
     }
 

@@ -1,6 +1,10 @@
 //! The knowledge base as its users see it: open, ingest, search. Owns which version answers.
 
-use std::collections::BTreeMap;
+mod history;
+
+pub use history::{DocumentName, VersionDiff, VersionInfo};
+
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -8,24 +12,29 @@ use serde::Serialize;
 
 use crate::answer::{Insufficient, SearchAnswer};
 use crate::build::{Damage, WithVectors, Workshop};
-use crate::config::{KnowledgeConfig, VectorsConfig};
+use crate::config::{KnowledgeConfig, SourceConfig, VectorsConfig};
 use crate::document::{Document, DocumentId};
-use crate::embed;
+use crate::embed::EmbedderPlan;
 use crate::error::{Error, Result, off_runtime};
 use crate::ingest::{self, IngestReport, Merged, Progress, Stage};
 use crate::query::SearchQuery;
+use crate::report::IncidentDraft;
 use crate::snapshot::Snapshot;
-use crate::source::{Directory, Listing, Source};
+use crate::source::{Confluence, Directory, Known, Listing, Notion, Raw, Source};
 use crate::vectors::{self, QdrantStore};
 use crate::versions::{IngestLock, Shelf};
 
-/// Paths waiting to be reported; a reader that is faster than its report waits.
-const PROGRESS_DEPTH: usize = 64;
+/// The source of what is kept by [`Knowledge::keep_draft`].
+pub const DRAFTS: &str = "medic:resolved-incidents";
 
 /// A knowledge base over one index directory. Cheap to share behind an `Arc`; searches never wait for an ingest.
 pub struct Knowledge {
     workshop: Arc<Workshop>,
-    current: RwLock<Option<Arc<Snapshot>>>,
+    newest: RwLock<Option<Arc<Snapshot>>>,
+    /// Answers in place of the newest while it is set.
+    pinned: RwLock<Option<Arc<Snapshot>>>,
+    /// Older versions that were asked lately, the latest last.
+    looked_back: Mutex<VecDeque<Arc<Snapshot>>>,
     /// One ingest at a time in this process; the lock file holds off others.
     ingesting: tokio::sync::Mutex<()>,
     notices: Mutex<Vec<String>>,
@@ -34,8 +43,12 @@ pub struct Knowledge {
 /// What is in the knowledge base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Stats {
-    /// 0 before the first ingest.
+    /// The one that answers; 0 before the first ingest.
     pub version: u64,
+    /// The newest one; another than `version` while a version is pinned.
+    pub newest: u64,
+    /// Versions that can be asked.
+    pub versions: usize,
     /// Digest of all that the answers depend on.
     pub content: String,
     pub documents: usize,
@@ -61,20 +74,40 @@ impl Knowledge {
             VectorsConfig::Embedded => None,
             VectorsConfig::Qdrant(qdrant) => Some(QdrantStore::new(qdrant)?),
         };
-        let dir = config.index_dir.clone();
-        let shelf = Arc::new(off_runtime(move || Shelf::open(&dir)).await?);
+        let (dir, wanted) = (config.index_dir.clone(), config.embedder.clone());
+        let (shelf, embedder) =
+            off_runtime(move || Ok((Arc::new(Shelf::open(&dir)?), EmbedderPlan::open(&wanted)?))).await?;
         let knowledge = Self {
-            workshop: Arc::new(Workshop { config, shelf, store }),
-            current: RwLock::new(None),
+            workshop: Arc::new(Workshop { config, embedder, shelf, store }),
+            newest: RwLock::new(None),
+            pinned: RwLock::new(None),
+            looked_back: Mutex::new(VecDeque::new()),
             ingesting: tokio::sync::Mutex::new(()),
             notices: Mutex::new(Vec::new()),
         };
         knowledge.load().await?;
+        knowledge.load_pinned().await?;
         Ok(knowledge)
     }
 
-    /// Reads the Markdown and plain text below `dir` and makes it the next version, together with the documents of
-    /// other directories. What is new in the directory is added, what is gone is removed, what broke keeps its
+    /// Reads a source and makes it the next version, as [`Self::ingest_dir`] does a directory.
+    ///
+    /// # Errors
+    /// `KNOWLEDGE_SOURCE` when a wiki cannot be read; those of [`Self::ingest_dir`].
+    pub async fn ingest(
+        &self,
+        source: &SourceConfig,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<IngestReport> {
+        match source {
+            SourceConfig::Directory { path } => self.ingest_dir(path, progress).await,
+            SourceConfig::Confluence(space) => self.ingest_from(&Confluence::new(space)?, progress).await,
+            SourceConfig::Notion(pages) => self.ingest_from(&Notion::new(pages)?, progress).await,
+        }
+    }
+
+    /// Reads the runbooks below `dir` (Markdown, plain text, HTML, PDF, tables of error codes) and makes them the next
+    /// version, together with the documents of other sources. What is new in the directory is added, what is gone is removed, what broke keeps its
     /// earlier text and is reported. The new version answers at once or, on any error, not at all.
     ///
     /// # Errors
@@ -84,11 +117,58 @@ impl Knowledge {
         dir: impl AsRef<Path>,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<IngestReport> {
-        let _turn = self.ingesting.lock().await;
         let dir = dir.as_ref().to_owned();
         let source = off_runtime(move || Directory::open(&dir)).await?;
-        let (name, listing) = read_source(source, progress).await?;
-        self.replace(name, listing, progress).await
+        self.ingest_from(&source, progress).await
+    }
+
+    async fn ingest_from(
+        &self,
+        source: &dyn Source,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<IngestReport> {
+        let _turn = self.ingesting.lock().await;
+        let known = self.known(source.name());
+        let mut done = 0;
+        let listing = source
+            .list(&known, &mut |path| {
+                done += 1;
+                progress(Progress { stage: Stage::Reading, done, total: 0, path: Some(path.to_owned()) });
+            })
+            .await?;
+        self.replace(source.name().to_owned(), listing, progress).await
+    }
+
+    /// Keeps a draft made of a resolved incident, in place of an earlier one of the same id. It is marked as not
+    /// reviewed: see [`crate::Drafts`].
+    ///
+    /// # Errors
+    /// `KNOWLEDGE_DRAFT` when it does not make a document; those of [`Self::ingest_dir`].
+    pub async fn keep_draft(&self, draft: &IncidentDraft) -> Result<IngestReport> {
+        let _turn = self.ingesting.lock().await;
+        let refuse = |reason: String| Error::Draft { id: draft.id.clone(), reason };
+        let path = draft.path().map_err(refuse)?;
+        let kept = self.newest().map_or_else(Vec::new, |snapshot| {
+            let own = snapshot.corpus.documents.iter().filter(|document| document.source == DRAFTS);
+            own.map(|document| document.path.clone()).filter(|kept| *kept != path).collect()
+        });
+        let raw = Raw { path: path.clone(), text: draft.to_markdown(), revision: None };
+        let listing = Listing { documents: vec![raw], unchanged: kept, ..Listing::default() };
+        let report = self.replace(DRAFTS.to_owned(), listing, &mut |_| {}).await?;
+        match report.broken.iter().find(|broken| broken.path == path) {
+            Some(broken) => Err(refuse(broken.reason.clone())),
+            None => Ok(report),
+        }
+    }
+
+    /// The revisions that the newest version has of a source's documents.
+    fn known(&self, source: &str) -> Known {
+        let newest = self.newest();
+        let documents = newest.iter().flat_map(|snapshot| &snapshot.corpus.documents);
+        documents
+            .filter(|document| document.source == source)
+            .filter_map(|document| Some((document.path.clone(), document.revision.clone()?)))
+            .collect()
     }
 
     /// Removes all documents of a source, as named in [`Stats::sources`], as a version of its own.
@@ -97,28 +177,58 @@ impl Knowledge {
         self.replace(source.to_owned(), Listing::default(), &mut |_| {}).await
     }
 
-    /// Answers a question from the current version. A failing embedder or Qdrant leaves the lexical half, and
+    /// Answers a question from the version that answers, or from the one it names. A failing embedder or Qdrant leaves the lexical half, and
     /// [`SearchAnswer::degraded`] says so.
+    ///
+    /// # Errors
+    /// `KNOWLEDGE_VERSION_GONE` when the version it names is not kept.
     pub async fn search(&self, query: &SearchQuery) -> Result<SearchAnswer> {
-        match self.snapshot() {
+        let snapshot = match query.version {
+            Some(version) => Some(self.at(version).await?),
+            None => self.answering(),
+        };
+        match snapshot {
             Some(snapshot) => snapshot.search(query.clone()).await,
             None => Ok(SearchAnswer {
                 hits: Vec::new(),
                 insufficient: Some(Insufficient::EmptyIndex),
                 version: 0,
-                embedder: embed::configured_id(&self.workshop.config.embedder),
+                embedder: self.workshop.embedder.id(),
                 degraded: None,
             }),
         }
     }
 
-    /// The document as the current version has it.
+    /// The document as the version that answers has it.
     pub fn document(&self, id: &DocumentId) -> Option<Document> {
-        self.snapshot()?.document(id).cloned()
+        self.answering()?.document(id).cloned()
+    }
+
+    /// The document at `path`, of the first source in their order that has it where none is named, as a version has it.
+    ///
+    /// # Errors
+    /// `KNOWLEDGE_VERSION_GONE`, `KNOWLEDGE_DAMAGED`.
+    pub async fn find(
+        &self,
+        path: &str,
+        source: Option<&str>,
+        version: Option<u64>,
+    ) -> Result<Option<Document>> {
+        let snapshot = match version {
+            Some(version) => Some(self.at(version).await?),
+            None => self.answering(),
+        };
+        Ok(snapshot.and_then(|snapshot| {
+            let mut documents = snapshot.corpus.documents.iter();
+            let wanted = |document: &&Document| {
+                document.path == path && source.is_none_or(|source| document.source == source)
+            };
+            documents.find(wanted).cloned()
+        }))
     }
 
     pub fn stats(&self) -> Stats {
-        let snapshot = self.snapshot();
+        let snapshot = self.answering();
         let mut sources = BTreeMap::new();
         for document in snapshot.iter().flat_map(|snapshot| &snapshot.corpus.documents) {
             *sources.entry(document.source.clone()).or_insert(0) += 1;
@@ -126,24 +236,30 @@ impl Knowledge {
         let config = &self.workshop.config;
         Stats {
             version: snapshot.as_ref().map_or(0, |snapshot| snapshot.manifest.version),
+            newest: self.newest().map_or(0, |snapshot| snapshot.manifest.version),
+            versions: self.workshop.shelf.list().map_or(0, |versions| versions.len()),
             content: snapshot.as_ref().map_or_else(String::new, |snapshot| snapshot.manifest.content.clone()),
             documents: snapshot.as_ref().map_or(0, |snapshot| snapshot.corpus.documents.len()),
             chunks: snapshot.as_ref().map_or(0, |snapshot| snapshot.corpus.chunks.len()),
             embedder: snapshot
                 .as_ref()
-                .map_or_else(|| embed::configured_id(&config.embedder), |s| s.manifest.embedder.clone()),
+                .map_or_else(|| self.workshop.embedder.id(), |s| s.manifest.embedder.clone()),
             engine: vectors::engine(&config.vectors),
             sources,
             notices: self.notices.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 
-    fn snapshot(&self) -> Option<Arc<Snapshot>> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn newest(&self) -> Option<Arc<Snapshot>> {
+        self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn answering(&self) -> Option<Arc<Snapshot>> {
+        self.pinned.read().unwrap_or_else(PoisonError::into_inner).clone().or_else(|| self.newest())
     }
 
     fn put(&self, snapshot: Snapshot) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(snapshot));
+        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(snapshot));
     }
 
     fn notice(&self, text: String) {
@@ -170,7 +286,7 @@ impl Knowledge {
         let lock = self.lock().await?;
         // Another process may have published since; its documents must not be lost.
         self.refresh().await?;
-        let previous = self.snapshot();
+        let previous = self.newest();
         let merged = {
             let (previous, source) = (previous.clone(), source.clone());
             off_runtime(move || {
@@ -194,10 +310,10 @@ impl Knowledge {
             self.put(built);
             self.prune(&lock).await;
         }
-        let stats = self.stats();
+        let (stats, newest) = (self.stats(), self.newest());
         Ok(IngestReport {
             source,
-            version: stats.version,
+            version: stats.newest,
             published,
             added,
             updated,
@@ -205,16 +321,16 @@ impl Knowledge {
             unchanged,
             broken,
             passed_over,
-            documents: stats.documents,
-            chunks: stats.chunks,
-            embedder: stats.embedder,
+            documents: newest.as_ref().map_or(0, |newest| newest.corpus.documents.len()),
+            chunks: newest.as_ref().map_or(0, |newest| newest.corpus.chunks.len()),
+            embedder: newest.map_or(stats.embedder, |newest| newest.manifest.embedder.clone()),
         })
     }
 
     /// Above every number on disk and the one in use: a number is never given to two contents.
     fn next_number(&self) -> Result<u64> {
         let newest = self.workshop.shelf.list()?.first().copied().unwrap_or(0);
-        let current = self.snapshot().map_or(0, |snapshot| snapshot.manifest.version);
+        let current = self.newest().map_or(0, |snapshot| snapshot.manifest.version);
         let pointed = match self.workshop.shelf.pointer()? {
             Some(Ok(pointer)) => pointer.version,
             _ => 0,
@@ -224,7 +340,7 @@ impl Knowledge {
 
     /// Loads what another process published, if anything.
     async fn refresh(&self) -> Result<()> {
-        let current = self.snapshot().map_or(0, |snapshot| snapshot.manifest.version);
+        let current = self.newest().map_or(0, |snapshot| snapshot.manifest.version);
         match self.workshop.shelf.pointer()? {
             Some(Ok(pointer)) if pointer.version > current => {
                 let (workshop, version) = (Arc::clone(&self.workshop), pointer.version);
@@ -338,25 +454,4 @@ impl Knowledge {
         self.prune(&lock).await;
         Ok(())
     }
-}
-
-/// Reads a source on a thread of its own and reports each path as it comes.
-async fn read_source(
-    source: impl Source + 'static,
-    progress: &mut (dyn FnMut(Progress) + Send),
-) -> Result<(String, Listing)> {
-    let (seen, mut paths) = tokio::sync::mpsc::channel::<String>(PROGRESS_DEPTH);
-    let reading = tokio::task::spawn_blocking(move || {
-        let listing = source.list(&mut |path| {
-            // The receiver is gone when the ingest was dropped: then nobody wants to know.
-            let _ = seen.blocking_send(path.to_owned());
-        });
-        listing.map(|listing| (source.name().to_owned(), listing))
-    });
-    let mut done = 0;
-    while let Some(path) = paths.recv().await {
-        done += 1;
-        progress(Progress { stage: Stage::Reading, done, total: 0, path: Some(path) });
-    }
-    reading.await.map_err(|stopped| Error::Task { reason: stopped.to_string() })?
 }

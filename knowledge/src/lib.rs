@@ -27,6 +27,7 @@ mod ingest;
 mod knowledge;
 mod lexical;
 mod query;
+mod report;
 mod snapshot;
 mod source;
 mod thesaurus;
@@ -36,10 +37,16 @@ mod versions;
 mod words;
 
 pub use answer::{Citation, Hit, Insufficient, Ranked, SearchAnswer, Why};
-pub use config::{EmbedderConfig, KnowledgeConfig, OpenAiConfig, QdrantConfig, Secret, VectorsConfig};
+pub use config::{
+    ConfluenceConfig, EmbedderConfig, KnowledgeConfig, NotionConfig, OpenAiConfig, QdrantConfig, Secret,
+    SourceConfig, VectorsConfig,
+};
 pub use document::{Document, DocumentId, Kind};
+pub use embed::check_model;
 pub use error::{Error, Result};
+pub use front_matter::is_day;
 pub use ingest::{IngestReport, Progress, Stage};
-pub use knowledge::{Knowledge, Stats};
-pub use query::{Mode, SearchQuery};
+pub use knowledge::{DRAFTS, DocumentName, Knowledge, Stats, VersionDiff, VersionInfo};
+pub use query::{Drafts, Mode, SearchQuery};
+pub use report::{IncidentDraft, Report};
 pub use source::{Broken, DOCUMENT_BYTES_MAX};

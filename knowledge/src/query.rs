@@ -49,13 +49,42 @@ pub struct SearchQuery {
     /// Only documents about this service, or about none in particular.
     pub service: Option<String>,
     pub kind: Option<Kind>,
+    /// Only documents of this source, as named in [`crate::Stats::sources`].
+    pub source: Option<String>,
+    /// `2026-03-01`: only documents of that day or later, and those that say no day.
+    pub since: Option<String>,
     pub mode: Mode,
+    pub drafts: Drafts,
+    /// Asks this version in place of the one that answers.
+    pub version: Option<u64>,
 }
 
 impl Default for SearchQuery {
     fn default() -> Self {
-        Self { text: String::new(), limit: 5, service: None, kind: None, mode: Mode::default() }
+        Self {
+            text: String::new(),
+            limit: 5,
+            service: None,
+            kind: None,
+            source: None,
+            since: None,
+            mode: Mode::default(),
+            drafts: Drafts::default(),
+            version: None,
+        }
     }
+}
+
+/// Where documents stand that no person has reviewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Drafts {
+    /// Below every reviewed one, and never the reason to call an answer sufficient.
+    #[default]
+    Below,
+    /// By their score, as if they were reviewed.
+    Among,
+    /// Not at all.
+    None,
 }
 
 /// Which rankings take part.
@@ -87,6 +116,8 @@ pub(crate) struct ParsedQuery {
     pub(crate) alert: Option<String>,
     /// Keys (see [`words::name_key`]) of everything in the question that is written like an alert's name.
     pub(crate) names: Vec<String>,
+    /// What may be an error code, lower case. A bare number only where the word before it says that it is one.
+    pub(crate) codes: Vec<String>,
     /// The question without addresses and values, for an embedder.
     pub(crate) plain: String,
 }
@@ -131,6 +162,7 @@ impl ParsedQuery {
             spoken.extend(words::terms(word).into_iter().map(|term| (term, role)));
         }
         spoken.truncate(TERMS_MAX);
+        query.codes = codes(text);
         query.plain = plain.join(" ");
         query.terms = weigh(&spoken);
         query
@@ -142,6 +174,29 @@ impl ParsedQuery {
             self.names.push(key);
         }
     }
+}
+
+/// Words before a bare number that make it a code.
+const BEFORE_CODES: &[&str] =
+    &["code", "codes", "err", "errno", "error", "exit", "http", "sqlcode", "sqlstate", "status"];
+
+fn codes(text: &str) -> Vec<String> {
+    let mut codes: Vec<String> = Vec::new();
+    let mut before = String::new();
+    let apart = |c: char| c.is_whitespace() || "=:,;()[]{}<>\"'`|".contains(c);
+    for word in text.split(apart) {
+        let word = word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+        if word.is_empty() {
+            continue;
+        }
+        let number = word.bytes().all(|byte| byte.is_ascii_digit());
+        let told = BEFORE_CODES.contains(&before.as_str());
+        if (!number || told || text.trim() == word) && codes.len() < TERMS_MAX && !codes.contains(&word) {
+            codes.push(word.clone());
+        }
+        before = word;
+    }
+    codes
 }
 
 fn is_label(key: &str) -> bool {
@@ -219,6 +274,20 @@ mod tests {
         assert!(!term("checkout").unwrap().informative);
         assert!(!term("zq8wl").unwrap().informative);
         assert!(!query.plain.contains("zq8wl"));
+    }
+
+    #[test]
+    fn a_code_is_found_in_a_log_line_and_a_measure_is_none() {
+        let codes =
+            ParsedQuery::parse("2026-01-01 ERROR [PAY_4021]: ORA-01555 after 503 ms, http status=503 (E7)")
+                .codes;
+        for code in ["pay_4021", "ora-01555", "503", "e7"] {
+            assert!(codes.contains(&code.to_owned()), "{code}: {codes:?}");
+        }
+        assert!(
+            !ParsedQuery::parse("503 ms on 2 nodes").codes.iter().any(|code| code == "503" || code == "2")
+        );
+        assert_eq!(ParsedQuery::parse("503").codes, ["503"]);
     }
 
     #[test]

@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::answer::{Citation, Hit, Ranked, SearchAnswer, Why};
 use crate::chunk::{self, Chunk};
 use crate::document::{Document, DocumentId};
 use crate::embed::{Embedder, Passage};
 use crate::error::{Result, off_runtime};
-use crate::fuse::{Ranking, fuse};
+use crate::fuse::{Ranking, best_first, fuse};
 use crate::lexical::{LexicalIndex, Scored};
-use crate::query::{Mode, ParsedQuery, SearchQuery};
-use crate::vectors::{Facets, Filter, Near, VectorIndex};
-use crate::verdict::{self, Coverage, Declaring};
+use crate::query::{Drafts, Mode, ParsedQuery, SearchQuery};
+use crate::report;
+use crate::vectors::{self, Facets, Filter, Near, VectorIndex};
+use crate::verdict::{self, Coverage, Declaring, Held};
 use crate::versions::Manifest;
 use crate::words;
 
@@ -24,9 +25,17 @@ const LIMIT_MAX: usize = 100;
 
 /// Weights of the rankings. A declared alert name outweighs all the others together.
 const DOCUMENT_WEIGHT: f32 = 1.0;
-const PASSAGE_WEIGHT: f32 = 0.5;
-const COSINE_WEIGHT: f32 = 0.7;
+const PASSAGE_WEIGHT: f32 = 0.3;
+const COSINE_WEIGHT: f32 = 0.8;
 const ALERT_WEIGHT: f32 = 6.0;
+/// An exact error code names one entry; an alert's name may be shared.
+const CODE_WEIGHT: f32 = 12.0;
+
+/// First places that are weighed again by what share of the question they hold: BM25 lets one rare word said often
+/// outweigh three that are missing.
+const WEIGHED_AGAIN: usize = 50;
+const COVERAGE_WEIGHT: f32 = 1.0;
+const PASSAGE_COVERAGE_WEIGHT: f32 = 0.5;
 
 /// The documents of a version cut into chunks, in one order that all its files share.
 pub(crate) struct Corpus {
@@ -59,11 +68,14 @@ impl Corpus {
         self.chunks.iter().map(|chunk| passage(chunk).unwrap_or(Passage::empty())).collect()
     }
 
-    pub(crate) fn facets(&self) -> Vec<Facets> {
-        self.chunks
-            .iter()
-            .filter_map(|(owner, _)| self.documents.get(*owner as usize).map(Facets::of))
-            .collect()
+    /// One a chunk; those of a document share theirs.
+    pub(crate) fn facets(&self) -> Vec<Arc<Facets>> {
+        let of_documents = self.facets_of_documents();
+        self.chunks.iter().filter_map(|(owner, _)| of_documents.get(*owner as usize).cloned()).collect()
+    }
+
+    fn facets_of_documents(&self) -> Vec<Arc<Facets>> {
+        self.documents.iter().map(|document| Arc::new(Facets::of(document))).collect()
     }
 }
 
@@ -75,6 +87,14 @@ pub(crate) struct Snapshot {
     pub(crate) vectors: Option<Box<dyn VectorIndex>>,
     /// Alert name's key → documents that declare it.
     alerts: HashMap<String, Vec<u32>>,
+    /// Error code, lower case → the chunks that are its entries.
+    codes: HashMap<String, Vec<u32>>,
+    /// One a document.
+    facets: Vec<Arc<Facets>>,
+    /// One a document, made when it is first looked at.
+    held: Vec<OnceLock<Held>>,
+    /// One a chunk, likewise.
+    held_by_chunks: Vec<OnceLock<Held>>,
     /// A document's chunks, as places in `corpus.chunks`.
     chunks_of: Vec<Range<usize>>,
     declaring: Declaring,
@@ -83,6 +103,8 @@ pub(crate) struct Snapshot {
 /// The rankings of one question, over documents.
 #[derive(Default)]
 struct Rankings {
+    /// Documents with the entry of a code in the question, and which chunk it is.
+    codes: Vec<(u32, u32)>,
     alerts: Vec<u32>,
     documents: Vec<Scored>,
     /// Best passage of each document, by BM25.
@@ -102,6 +124,7 @@ impl Snapshot {
         vectors: Option<Box<dyn VectorIndex>>,
     ) -> Self {
         let mut alerts: HashMap<String, Vec<u32>> = HashMap::new();
+        let mut codes: HashMap<String, Vec<u32>> = HashMap::new();
         let mut chunks_of = vec![0..0; corpus.documents.len()];
         for (ordinal, document) in (0_u32..).zip(&corpus.documents) {
             for alert in &document.alerts {
@@ -111,7 +134,10 @@ impl Snapshot {
                 }
             }
         }
-        for (place, (owner, _)) in corpus.chunks.iter().enumerate() {
+        for (place, (owner, chunk)) in corpus.chunks.iter().enumerate() {
+            if let Some(code) = &chunk.code {
+                codes.entry(code.to_lowercase()).or_default().push(u32::try_from(place).unwrap_or(u32::MAX));
+            }
             if let Some(range) = chunks_of.get_mut(*owner as usize) {
                 *range = if range.start == range.end { place..place + 1 } else { range.start..place + 1 };
             }
@@ -120,7 +146,23 @@ impl Snapshot {
             documents: corpus.documents.len(),
             with_alert: corpus.documents.iter().filter(|document| !document.alerts.is_empty()).count(),
         };
-        Self { manifest, corpus, lexical, embedder, vectors, alerts, chunks_of, declaring }
+        let facets = corpus.facets_of_documents();
+        let held = corpus.documents.iter().map(|_| OnceLock::new()).collect();
+        let held_by_chunks = corpus.chunks.iter().map(|_| OnceLock::new()).collect();
+        Self {
+            manifest,
+            corpus,
+            lexical,
+            embedder,
+            vectors,
+            alerts,
+            codes,
+            facets,
+            held,
+            held_by_chunks,
+            chunks_of,
+            declaring,
+        }
     }
 
     pub(crate) fn document(&self, id: &DocumentId) -> Option<&Document> {
@@ -151,23 +193,38 @@ impl Snapshot {
         }
         let text = if parsed.plain.is_empty() { &query.text } else { &parsed.plain };
         let vector = embedder.embed_query(text).await?;
-        let filter = Filter { kind: query.kind, service: query.service.clone() };
+        let filter = filter(query);
         // Several chunks of one document may come first.
         vectors.search(&vector, &filter, DEPTH * 3).await
     }
 
     fn answer(&self, query: &SearchQuery, parsed: &ParsedQuery, near: &[Near]) -> Result<SearchAnswer> {
         let rankings = self.rankings(query, parsed, near)?;
-        let order = |scored: &[Scored]| scored.iter().map(|(item, _)| *item).collect::<Vec<u32>>();
-        let (documents, passages, cosines) =
-            (order(&rankings.documents), order(&rankings.passages), order(&rankings.cosines));
-        let fused = fuse(&[
-            Ranking { items: &rankings.alerts, weight: ALERT_WEIGHT },
-            Ranking { items: &documents, weight: DOCUMENT_WEIGHT },
-            Ranking { items: &passages, weight: PASSAGE_WEIGHT },
-            Ranking { items: &cosines, weight: COSINE_WEIGHT },
+        let coded: Vec<Scored> = rankings.codes.iter().map(|(owner, _)| (*owner, 1.0)).collect();
+        let declared: Vec<Scored> = rankings.alerts.iter().map(|owner| (*owner, 1.0)).collect();
+        let mut fused = fuse(&[
+            Ranking { items: &coded, weight: CODE_WEIGHT },
+            Ranking { items: &declared, weight: ALERT_WEIGHT },
+            Ranking { items: &rankings.documents, weight: DOCUMENT_WEIGHT },
+            Ranking { items: &rankings.passages, weight: PASSAGE_WEIGHT },
+            Ranking { items: &rankings.cosines, weight: COSINE_WEIGHT },
         ]);
         let coverage = Coverage::of(parsed, &self.lexical)?;
+        if query.mode == Mode::Hybrid {
+            for (ordinal, score) in fused.iter_mut().take(WEIGHED_AGAIN) {
+                let passage = self.passage(*ordinal, &rankings);
+                let share = |held: Option<&Held>| held.map_or(0.0, |held| coverage.share(held));
+                *score += COVERAGE_WEIGHT * share(self.held(*ordinal))
+                    + PASSAGE_COVERAGE_WEIGHT * share(self.held_by_chunk(passage));
+            }
+            let weighed = WEIGHED_AGAIN.min(fused.len());
+            best_first(fused.get_mut(..weighed).unwrap_or_default());
+        }
+        let reviewed = |ordinal: u32| self.facets.get(ordinal as usize).is_some_and(|facets| facets.reviewed);
+        if query.drafts == Drafts::Below {
+            // Stable: among themselves they keep their order.
+            fused.sort_by_key(|(ordinal, _)| !reviewed(*ordinal));
+        }
         let mut hits: Vec<Hit> = Vec::new();
         let limit = query.limit.clamp(1, LIMIT_MAX);
         // The verdict looks at the first few even when the caller wants one.
@@ -183,7 +240,9 @@ impl Snapshot {
                 break;
             }
         }
-        let insufficient = verdict::judge(parsed, &coverage, &hits, self.declaring);
+        let relied_on: Vec<&Hit> =
+            hits.iter().filter(|hit| hit.reviewed || query.drafts == Drafts::Among).collect();
+        let insufficient = verdict::judge(parsed, &coverage, &relied_on, self.declaring);
         hits.truncate(limit);
         Ok(SearchAnswer {
             hits,
@@ -195,13 +254,10 @@ impl Snapshot {
     }
 
     fn rankings(&self, query: &SearchQuery, parsed: &ParsedQuery, near: &[Near]) -> Result<Rankings> {
-        let admitted = |ordinal: u32| {
-            self.corpus.documents.get(ordinal as usize).is_some_and(|document| {
-                query.kind.is_none_or(|kind| kind == document.kind)
-                    && query.service.as_ref().is_none_or(|service| document.concerns(service))
-            })
-        };
-        let filtered = query.kind.is_some() || query.service.is_some();
+        let filter = filter(query);
+        let admitted =
+            |ordinal: u32| self.facets.get(ordinal as usize).is_some_and(|facets| filter.admits(facets));
+        let filtered = filter != Filter::default();
         let mut rankings = Rankings::default();
         let mut chunk_bm25: Vec<Scored> = Vec::new();
         if query.mode != Mode::Dense {
@@ -226,18 +282,27 @@ impl Snapshot {
             declared.sort_by_key(|ordinal| (place(ordinal), *ordinal));
             declared.dedup();
             rankings.alerts = declared;
+            for code in &parsed.codes {
+                for chunk in self.codes.get(code).into_iter().flatten() {
+                    if let Some(owner) = self.owner(*chunk).filter(|owner| admitted(*owner)) {
+                        rankings.codes.push((owner, *chunk));
+                    }
+                }
+            }
         }
         // A word of the question that no document has makes no direction; its cosines are noise.
         let cosines: Vec<Scored> =
             near.iter().filter(|near| near.cosine > 0.0).map(|near| (near.chunk, near.cosine)).collect();
         rankings.cosines = self.by_document(&cosines);
         rankings.cosines.truncate(DEPTH);
-        let order = |scored: &[Scored]| scored.iter().map(|(item, _)| *item).collect::<Vec<u32>>();
-        let (by_words, by_cosine) = (order(&chunk_bm25), order(&cosines));
         let liked = fuse(&[
-            Ranking { items: &by_words, weight: DOCUMENT_WEIGHT },
-            Ranking { items: &by_cosine, weight: COSINE_WEIGHT },
+            Ranking { items: &chunk_bm25, weight: DOCUMENT_WEIGHT },
+            Ranking { items: &cosines, weight: COSINE_WEIGHT },
         ]);
+        // The entry of a code is the passage to show, whatever else the document says.
+        for (owner, chunk) in &rankings.codes {
+            rankings.best.entry(*owner).or_insert(*chunk);
+        }
         for (chunk, _) in liked {
             if let Some(owner) = self.owner(chunk) {
                 rankings.best.entry(owner).or_insert(chunk);
@@ -262,6 +327,25 @@ impl Snapshot {
             .collect()
     }
 
+    fn held(&self, ordinal: u32) -> Option<&Held> {
+        let document = self.corpus.documents.get(ordinal as usize)?;
+        let held = self.held.get(ordinal as usize)?;
+        Some(held.get_or_init(|| Held::of(document, &document.text)))
+    }
+
+    fn held_by_chunk(&self, chunk: usize) -> Option<&Held> {
+        let (owner, place) = self.corpus.chunks.get(chunk)?;
+        let document = self.corpus.documents.get(*owner as usize)?;
+        let text = document.text.get(place.bytes.clone())?;
+        Some(self.held_by_chunks.get(chunk)?.get_or_init(|| Held::of(document, text)))
+    }
+
+    /// The chunk to show of a document, as a place in `corpus.chunks`.
+    fn passage(&self, ordinal: u32, rankings: &Rankings) -> usize {
+        let first = self.chunks_of.get(ordinal as usize).map_or(0, |range| range.start);
+        rankings.best.get(&ordinal).map_or(first, |chunk| *chunk as usize)
+    }
+
     fn hit(
         &self,
         ordinal: u32,
@@ -271,20 +355,13 @@ impl Snapshot {
         rankings: &Rankings,
         coverage: &Coverage,
     ) -> Hit {
-        let first = self.chunks_of.get(ordinal as usize).map_or(0, |range| range.start);
-        let place = rankings.best.get(&ordinal).map_or(first, |chunk| *chunk as usize);
+        let place = self.passage(ordinal, rankings);
         let passage = self.corpus.chunks.get(place).map(|(_, chunk)| chunk);
         let ranked = |scored: &[Scored]| {
             let (place, (_, score)) = scored.iter().enumerate().find(|(_, (found, _))| *found == ordinal)?;
             Some(Ranked { rank: u32::try_from(place + 1).unwrap_or(u32::MAX), score: *score })
         };
-        let covered = coverage.by(document, &document.text);
-        let passage_text =
-            passage.and_then(|chunk| document.text.get(chunk.bytes.clone())).unwrap_or_default();
-        let declares = |name: &&String| {
-            document.alerts.iter().any(|alert| words::name_key(alert) == ***name)
-                && rankings.alerts.contains(&ordinal)
-        };
+        let covered = self.held(ordinal).map(|held| coverage.by(held)).unwrap_or_default();
         Hit {
             document: document.id.clone(),
             source: document.source.clone(),
@@ -294,21 +371,38 @@ impl Snapshot {
             category: document.category.clone(),
             services: document.services.clone(),
             alerts: document.alerts.clone(),
+            date: document.date.clone(),
+            reviewed: document.reviewed,
+            url: document.url.clone(),
+            report: report::of(document),
             passage: cite(document, passage),
             score,
             why: Why {
                 terms: covered.terms,
                 missing: covered.missing,
-                alert: parsed.names.iter().find(declares).and_then(|name| {
+                alert: parsed.names.iter().find_map(|name| {
                     document.alerts.iter().find(|alert| words::name_key(alert) == *name).cloned()
                 }),
+                code: passage
+                    .and_then(|chunk| chunk.code.clone())
+                    .filter(|code| parsed.codes.contains(&code.to_lowercase())),
                 document_bm25: ranked(&rankings.documents),
                 passage_bm25: ranked(&rankings.passages),
                 cosine: ranked(&rankings.cosines),
                 coverage: covered.share,
-                passage_coverage: coverage.by(document, passage_text).share,
+                passage_coverage: self.held_by_chunk(place).map_or(0.0, |held| coverage.share(held)),
             },
         }
+    }
+}
+
+fn filter(query: &SearchQuery) -> Filter {
+    Filter {
+        kind: query.kind,
+        service: query.service.clone(),
+        source: query.source.clone(),
+        since: query.since.as_deref().and_then(vectors::day),
+        reviewed_only: query.drafts == Drafts::None,
     }
 }
 

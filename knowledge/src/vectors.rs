@@ -1,7 +1,7 @@
 //! Where vectors are kept and searched. One trait, two engines. A version's vectors are written before the version is
 //! published and never changed after.
 
-mod embedded;
+pub(crate) mod embedded;
 mod qdrant;
 
 use async_trait::async_trait;
@@ -18,12 +18,27 @@ use crate::error::Result;
 pub(crate) struct Facets {
     pub(crate) kind: Kind,
     pub(crate) services: Vec<String>,
+    pub(crate) source: String,
+    /// `20260301`.
+    pub(crate) day: Option<u32>,
+    pub(crate) reviewed: bool,
 }
 
 impl Facets {
     pub(crate) fn of(document: &Document) -> Self {
-        Self { kind: document.kind, services: document.services.clone() }
+        Self {
+            kind: document.kind,
+            services: document.services.clone(),
+            source: document.source.clone(),
+            day: document.date.as_deref().and_then(day),
+            reviewed: document.reviewed,
+        }
     }
+}
+
+/// `2026-03-01` as 20260301: days in their order.
+pub(crate) fn day(date: &str) -> Option<u32> {
+    date.replace('-', "").parse().ok()
 }
 
 /// Which chunks may answer.
@@ -32,11 +47,18 @@ pub(crate) struct Filter {
     pub(crate) kind: Option<Kind>,
     /// Chunks of this service, and of documents that name none.
     pub(crate) service: Option<String>,
+    pub(crate) source: Option<String>,
+    /// Chunks of this day or later, and of documents that say no day.
+    pub(crate) since: Option<u32>,
+    pub(crate) reviewed_only: bool,
 }
 
 impl Filter {
     pub(crate) fn admits(&self, facets: &Facets) -> bool {
         self.kind.is_none_or(|kind| kind == facets.kind)
+            && (facets.reviewed || !self.reviewed_only)
+            && self.source.as_ref().is_none_or(|source| *source == facets.source)
+            && self.since.is_none_or(|since| facets.day.is_none_or(|day| day >= since))
             && self
                 .service
                 .as_ref()

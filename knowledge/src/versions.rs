@@ -3,7 +3,9 @@
 //!
 //! ```text
 //! CURRENT                    "<number> <digest of its manifest>"
+//! PINNED                     "<number>" while one version is held fast
 //! INGEST                     locked while an ingest runs
+//! VECTORS                    what an ingest under way, or a killed one, has embedded already
 //! versions/v00000012/        manifest.json documents.jsonl model.json vectors.bin lexical/
 //! versions/.staging-…        an ingest under way, or what a killed one left
 //! ```
@@ -20,6 +22,8 @@ use crate::digest;
 use crate::error::{Error, Result};
 
 const POINTER: &str = "CURRENT";
+const PIN: &str = "PINNED";
+const JOURNAL: &str = "VECTORS";
 const LOCK: &str = "INGEST";
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const DOCUMENTS: &str = "documents.jsonl";
@@ -99,6 +103,11 @@ impl Shelf {
         Ok(Some(parsed))
     }
 
+    /// Where an ingest keeps the vectors it has already; see [`crate::embed::journal`].
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.root.join(JOURNAL)
+    }
+
     /// Versions on disk, newest first.
     pub(crate) fn list(&self) -> Result<Vec<u64>> {
         let dir = self.versions();
@@ -169,9 +178,45 @@ impl Shelf {
         sync_dir(&self.root)
     }
 
-    /// Removes all but the newest `kept`; returns what went.
+    /// The version that is held fast, if one is. What cannot be understood pins nothing.
+    pub(crate) fn pin(&self) -> Result<Option<u64>> {
+        let path = self.root.join(PIN);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(text.trim().parse().ok()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", path)(error)),
+        }
+    }
+
+    pub(crate) fn set_pin(&self, version: Option<u64>, _lock: &IngestLock) -> Result<()> {
+        let path = self.root.join(PIN);
+        match version {
+            Some(version) => {
+                let next = self.root.join(format!("{PIN}.next"));
+                write_durably(&next, format!("{version}\n").as_bytes())?;
+                fs::rename(&next, &path).map_err(Error::io("replace the pin with", &next))?;
+            }
+            None => match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", path)(error));
+                }
+                _ => {}
+            },
+        }
+        sync_dir(&self.root)
+    }
+
+    /// When a version was published, in milliseconds since the epoch, by its manifest's own date.
+    pub(crate) fn published_at_ms(&self, version: u64) -> Option<u64> {
+        let modified = fs::metadata(self.dir(version).join(MANIFEST)).ok()?.modified().ok()?;
+        u64::try_from(modified.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis()).ok()
+    }
+
+    /// Removes all but the newest `kept` and the pinned one; returns what went.
     pub(crate) fn prune(&self, kept: usize, _lock: &IngestLock) -> Result<Vec<u64>> {
-        let gone: Vec<u64> = self.list()?.into_iter().skip(kept.max(1)).collect();
+        let pinned = self.pin()?;
+        let gone: Vec<u64> =
+            self.list()?.into_iter().skip(kept.max(1)).filter(|version| Some(*version) != pinned).collect();
         for version in &gone {
             remove(&self.dir(*version))?;
         }
@@ -314,11 +359,15 @@ mod tests {
     }
 
     #[test]
-    fn pruning_keeps_the_newest() {
+    fn pruning_keeps_the_newest_and_the_pinned() {
         let dir = tempfile::tempdir().unwrap();
         let shelf = Shelf::open(dir.path()).unwrap();
         (1..=4).for_each(|version| publish(&shelf, version));
-        assert_eq!(shelf.prune(2, &shelf.lock().unwrap()).unwrap(), [2, 1]);
-        assert_eq!(shelf.list().unwrap(), [4, 3]);
+        assert_eq!(shelf.prune(3, &shelf.lock().unwrap()).unwrap(), [1]);
+        shelf.set_pin(Some(2), &shelf.lock().unwrap()).unwrap();
+        assert_eq!(shelf.prune(1, &shelf.lock().unwrap()).unwrap(), [3]);
+        assert_eq!((shelf.list().unwrap(), shelf.pin().unwrap()), (vec![4, 2], Some(2)));
+        shelf.set_pin(None, &shelf.lock().unwrap()).unwrap();
+        assert_eq!(shelf.pin().unwrap(), None);
     }
 }

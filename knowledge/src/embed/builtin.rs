@@ -16,7 +16,7 @@ use crate::thesaurus::Thesaurus;
 use crate::words;
 
 /// Raised whenever the same text would get another vector.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// Places a feature is hashed to. With one, two features that collide are the same; with four they share a quarter.
 const PROBES: u64 = 4;

@@ -1,4 +1,4 @@
-//! A directory of Markdown and plain text. Follows a symbolic link only to a place inside the directory, and enters
+//! A directory of runbooks, such as a checkout. Follows a symbolic link only to a place inside the directory, and enters
 //! no directory twice.
 
 use std::collections::BTreeSet;
@@ -6,12 +6,17 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::{Broken, DOCUMENT_BYTES_MAX, Listing, Raw, Source};
-use crate::document::Format;
+use async_trait::async_trait;
+
+use super::read::Reader;
+use super::{Broken, Known, Listing, Raw, Seen, Source};
 use crate::error::{Error, Result};
 
 /// Directories inside one another. A checkout of documents has some five.
 const DEPTH_MAX: usize = 32;
+
+/// Paths waiting to be reported; a reader that is faster than its report waits.
+const PROGRESS_DEPTH: usize = 64;
 
 pub(crate) struct Directory {
     /// Canonical.
@@ -31,25 +36,37 @@ impl Directory {
     }
 }
 
+#[async_trait]
 impl Source for Directory {
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn list(&self, seen: &mut dyn FnMut(&str)) -> Result<Listing> {
-        let mut walk = Walk {
-            root: &self.root,
-            entered: BTreeSet::new(),
-            read: BTreeSet::new(),
-            listing: Listing::default(),
-            seen,
-        };
-        walk.enter(&self.root, 0)?;
-        let mut listing = walk.listing;
-        listing.documents.sort_by(|a, b| a.path.cmp(&b.path));
-        listing.broken.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(listing)
+    /// Walks on a thread of its own. A file's own bytes say whether it changed: revisions are of no use here.
+    async fn list(&self, _known: &Known, seen: &mut Seen<'_>) -> Result<Listing> {
+        let (tell, mut paths) = tokio::sync::mpsc::channel::<String>(PROGRESS_DEPTH);
+        let root = self.root.clone();
+        let walking = tokio::task::spawn_blocking(move || {
+            walk(&root, &mut |path| {
+                // The receiver is gone when the ingest was dropped: then nobody wants to know.
+                let _ = tell.blocking_send(path.to_owned());
+            })
+        });
+        while let Some(path) = paths.recv().await {
+            seen(&path);
+        }
+        walking.await.map_err(|stopped| Error::Task { reason: stopped.to_string() })?
     }
+}
+
+fn walk(root: &Path, seen: &mut dyn FnMut(&str)) -> Result<Listing> {
+    let mut walk =
+        Walk { root, entered: BTreeSet::new(), read: BTreeSet::new(), listing: Listing::default(), seen };
+    walk.enter(root, 0)?;
+    let mut listing = walk.listing;
+    listing.documents.sort_by(|a, b| a.path.cmp(&b.path));
+    listing.broken.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(listing)
 }
 
 struct Walk<'a> {
@@ -127,17 +144,18 @@ impl Walk<'_> {
 
     fn take(&mut self, path: &Path) {
         let name = self.relative(path);
-        if Format::of(&name).is_none() {
+        let Some(reader) = Reader::of(&name) else {
             self.listing.passed_over += 1;
             return;
-        }
+        };
         if !fs::canonicalize(path).is_ok_and(|canonical| self.read.insert(canonical)) {
             self.listing.passed_over += 1;
             return;
         }
         (self.seen)(&name);
-        match read(path) {
-            Ok(text) => self.listing.documents.push(Raw { path: name, text }),
+        match read(path, reader.bytes_max()).and_then(|bytes| reader.read(&name, bytes)) {
+            Ok(Some(text)) => self.listing.documents.push(Raw { path: name, text, revision: None }),
+            Ok(None) => self.listing.passed_over += 1,
             Err(reason) => self.refuse(path, reason),
         }
     }
@@ -153,7 +171,7 @@ impl Walk<'_> {
     }
 }
 
-fn read(path: &Path) -> std::result::Result<String, String> {
+fn read(path: &Path, bytes_max: u64) -> std::result::Result<Vec<u8>, String> {
     // A pipe or a device would block or never end.
     if !path.is_file() {
         return Err("is no regular file".to_owned());
@@ -161,14 +179,8 @@ fn read(path: &Path) -> std::result::Result<String, String> {
     let file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
     let mut bytes = Vec::new();
     // One byte more than allowed: a file that grows while it is read cannot pass.
-    file.take(DOCUMENT_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| format!("cannot be read: {error}"))?;
-    if bytes.len() as u64 > DOCUMENT_BYTES_MAX {
-        return Err(format!("is larger than {DOCUMENT_BYTES_MAX} bytes"));
-    }
-    String::from_utf8(bytes)
-        .map_err(|error| format!("is not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| format!("cannot be read: {error}"))?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -177,7 +189,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn list(dir: &Path) -> Listing {
-        Directory::open(dir).unwrap().list(&mut |_| {}).unwrap()
+        walk(&Directory::open(dir).unwrap().root, &mut |_| {}).unwrap()
     }
 
     #[test]
@@ -209,11 +221,15 @@ mod tests {
         fs::write(dir.path().join("just.md"), vec![b'a'; 5 * 1024 * 1024]).unwrap();
         fs::write(dir.path().join(".hidden.md"), "x").unwrap();
         fs::write(dir.path().join("tool.sh"), "x").unwrap();
+        fs::write(dir.path().join("pod.yaml"), "kind: Pod\n").unwrap();
+        // Sparse: it takes no place, and no more of it is read than may be kept.
+        File::create(dir.path().join("dump.md")).unwrap().set_len(50 * 1024 * 1024).unwrap();
         let listing = list(dir.path());
         assert_eq!(listing.documents.len(), 1);
-        assert_eq!(listing.passed_over, 1);
+        assert_eq!(listing.passed_over, 2);
         assert!(listing.broken[0].reason.contains("larger"), "{:?}", listing.broken);
-        assert!(listing.broken[1].reason.contains("UTF-8 at byte 3"));
+        assert!(listing.broken[1].reason.contains("larger"), "{:?}", listing.broken);
+        assert!(listing.broken[2].reason.contains("UTF-8 at byte 3"));
     }
 
     #[test]

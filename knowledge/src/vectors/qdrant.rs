@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,7 +11,7 @@ use qdrant_client::qdrant::vectors_config::Config;
 use qdrant_client::qdrant::{
     Condition, CountPointsBuilder, CreateCollectionBuilder, CreateFieldIndexCollectionBuilder,
     DeletePointsBuilder, Distance, FieldType, Filter as PointFilter, PointStruct, Query, QueryPointsBuilder,
-    UpsertPointsBuilder, Value, VectorParamsBuilder, point_id::PointIdOptions,
+    Range, UpsertPointsBuilder, Value, VectorParamsBuilder, point_id::PointIdOptions,
 };
 use qdrant_client::{Payload, Qdrant, QdrantError};
 
@@ -71,6 +72,9 @@ impl QdrantStore {
                 ("version", FieldType::Integer),
                 ("kind", FieldType::Keyword),
                 ("services", FieldType::Keyword),
+                ("source", FieldType::Keyword),
+                ("day", FieldType::Integer),
+                ("reviewed", FieldType::Bool),
             ] {
                 let request =
                     CreateFieldIndexCollectionBuilder::new(&self.collection, field, kind).wait(true);
@@ -107,13 +111,13 @@ impl QdrantStore {
         &self,
         version: u64,
         vectors: &[Vec<f32>],
-        facets: &[Facets],
+        facets: &[Arc<Facets>],
         mut written: impl FnMut(usize) + Send,
     ) -> Result<()> {
         // An ingest that was killed may have left some under the same number.
         self.forget(version).await?;
         let mut done = 0;
-        let rows: Vec<(usize, (&Vec<f32>, &Facets))> = vectors.iter().zip(facets).enumerate().collect();
+        let rows: Vec<(usize, (&Vec<f32>, &Arc<Facets>))> = vectors.iter().zip(facets).enumerate().collect();
         for batch in rows.chunks(POINTS_PER_REQUEST) {
             let points: Vec<PointStruct> = batch
                 .iter()
@@ -173,6 +177,11 @@ fn point(version: u64, chunk: usize, vector: &[f32], facets: &Facets) -> PointSt
     let mut payload = Payload::new();
     payload.insert("version", i64::try_from(version).unwrap_or(i64::MAX));
     payload.insert("kind", facets.kind.as_str());
+    payload.insert("source", facets.source.as_str());
+    payload.insert("reviewed", facets.reviewed);
+    if let Some(day) = facets.day {
+        payload.insert("day", i64::from(day));
+    }
     let services: Vec<Value> = facets.services.iter().map(|service| Value::from(service.as_str())).collect();
     payload.insert("services", services);
     let vectors = HashMap::from([(VECTOR.to_owned(), vector.to_vec())]);
@@ -189,6 +198,16 @@ impl VectorIndex for QdrantVectors {
         if let Some(service) = &filter.service {
             let own = Condition::matches("services", service.clone());
             must.push(PointFilter::should([own, Condition::is_empty("services")]).into());
+        }
+        if let Some(source) = &filter.source {
+            must.push(Condition::matches("source", source.clone()));
+        }
+        if let Some(since) = filter.since {
+            let later = Condition::range("day", Range { gte: Some(f64::from(since)), ..Range::default() });
+            must.push(PointFilter::should([later, Condition::is_empty("day")]).into());
+        }
+        if filter.reviewed_only {
+            must.push(Condition::matches("reviewed", true));
         }
         let request = QueryPointsBuilder::new(&self.store.collection)
             .query(Query::new_nearest(query.to_vec()))

@@ -10,8 +10,11 @@
 
 mod corpus;
 mod durability;
+mod history;
 mod house;
+mod kinds;
 mod openai;
 mod qdrant;
 mod qdrant_server;
 mod search;
+mod wikis;

@@ -245,10 +245,15 @@ fn holds(condition: &qdrant::Condition, payload: &HashMap<String, qdrant::Value>
         ConditionOneOf::Filter(filter) => admits(filter, payload),
         ConditionOneOf::IsEmpty(field) => values(payload.get(&field.key)).is_empty(),
         ConditionOneOf::Field(field) => {
+            if let Some(range) = &field.range {
+                let inside = |value: &Kind| matches!(value, Kind::IntegerValue(value) if range.gte.is_none_or(|least| *value as f64 >= least));
+                return values(payload.get(&field.key)).iter().any(inside);
+            }
             let wanted = field.r#match.as_ref().and_then(|wanted| wanted.match_value.clone()).unwrap();
             values(payload.get(&field.key)).iter().any(|value| match (&wanted, value) {
                 (MatchValue::Keyword(wanted), Kind::StringValue(value)) => wanted == value,
                 (MatchValue::Integer(wanted), Kind::IntegerValue(value)) => wanted == value,
+                (MatchValue::Boolean(wanted), Kind::BoolValue(value)) => wanted == value,
                 _ => false,
             })
         }

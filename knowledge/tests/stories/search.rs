@@ -19,7 +19,7 @@ async fn an_alert_finds_the_runbook_that_declares_it_and_says_why() {
     assert_eq!((hit.path.as_str(), hit.why.alert.as_deref()), ("disk.md", Some("DiskFull")));
     assert_eq!(hit.why.document_bm25.unwrap().rank, 1);
     assert!(hit.why.terms.contains(&"disk".to_owned()));
-    assert_eq!((answer.version, answer.embedder.as_str()), (1, "builtin-hash-r1/512"));
+    assert_eq!((answer.version, answer.embedder.as_str()), (1, "builtin-hash-r2/512"));
 }
 
 #[tokio::test]
