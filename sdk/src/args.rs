@@ -13,7 +13,7 @@ mod window;
 use serde_json::{Map, Value, json};
 
 pub use fields::{Fields, Rules};
-pub use name::ServiceName;
+pub use name::{ObjectName, ServiceName};
 pub use window::Window;
 
 /// Objects inside objects that a schema may hold: beyond three, models begin to lose track of the braces.

@@ -80,6 +80,7 @@ pub mod error;
 mod export;
 mod grant;
 pub mod host;
+pub mod kubernetes;
 mod output;
 pub mod plan;
 pub mod promql;
@@ -106,7 +107,7 @@ pub use types::{
 
 /// All that a tool usually names.
 pub mod prelude {
-    pub use crate::args::{ServiceName, Window};
+    pub use crate::args::{ObjectName, ServiceName, Window};
     pub use crate::host::Vector;
     pub use crate::types::{
         Attr, Health, HostErrorKind, HttpResponse, LogEntry, ProbeOutcome, Series, TimeRange, ToolErrorKind,

@@ -1,6 +1,6 @@
 //! Owns what a tool that changes something says before and after: its plan, what it saved, its report, its verdict.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::error::ToolResult;
 use crate::target::{HttpDeletion, HttpTarget};
@@ -67,7 +67,8 @@ pub struct Change {
 }
 
 impl Change {
-    /// A change of any target. `operation` is a short name for receipts and the audit, as in `scale-workers`.
+    /// A change of any target. `operation` is a short name for receipts and the audit, as in `scale-workers`; for a
+    /// change of a cluster it is the name of the call, and the host holds it to that.
     pub fn new(operation: impl Into<String>, target: ResourceRef) -> Self {
         Self { operation: operation.into(), target, params: Value::Null, summary: String::new() }
     }
@@ -80,6 +81,47 @@ impl Change {
     /// A deletion over HTTP. Carry it out with `host.http_destroy().perform(grant, step)`.
     pub fn http_delete(operation: impl Into<String>, target: &HttpDeletion) -> Self {
         Self::new(operation, target.resource())
+    }
+
+    /// Sets the number of replicas of a workload. Carry it out with `host.kubernetes_change().perform_scale(grant, step)`.
+    pub fn scale(target: &ResourceRef, replicas: u32) -> Self {
+        Self::new("scale", target.clone()).params(json!({ "replicas": replicas }))
+    }
+
+    /// Restarts the pods of a workload one after the other. Carry it out with `perform_rollout_restart`.
+    pub fn rollout_restart(target: &ResourceRef) -> Self {
+        Self::new("rollout-restart", target.clone())
+    }
+
+    /// Goes back to an earlier revision of a Deployment. Carry it out with `perform_rollout_undo`.
+    pub fn rollout_undo(target: &ResourceRef, to_revision: u64) -> Self {
+        Self::new("rollout-undo", target.clone()).params(json!({ "to_revision": to_revision }))
+    }
+
+    /// Applies a JSON merge patch, which is the parameters. Carry it out with `perform_patch`.
+    pub fn kubernetes_patch(target: &ResourceRef, merge_patch: impl Into<Value>) -> Self {
+        Self::new("patch", target.clone()).params(merge_patch)
+    }
+
+    /// Restarts one pod that a controller replaces. Carry it out with `perform_restart_pod`.
+    pub fn restart_pod(target: &ResourceRef) -> Self {
+        Self::new("restart-pod", target.clone())
+    }
+
+    /// Keeps new pods off a node, or lets them on again. Carry it out with `perform_cordon`.
+    pub fn cordon(target: &ResourceRef, unschedulable: bool) -> Self {
+        Self::new("cordon", target.clone()).params(json!({ "unschedulable": unschedulable }))
+    }
+
+    /// Deletes an object. Carry it out with `host.kubernetes_destroy().perform_delete(grant, step)`.
+    pub fn delete(target: &ResourceRef, grace_seconds: Option<u32>) -> Self {
+        let params = grace_seconds.map_or(Value::Null, |seconds| json!({ "grace_seconds": seconds }));
+        Self::new("delete", target.clone()).params(params)
+    }
+
+    /// Evicts a pod. Carry it out with `perform_evict`.
+    pub fn evict(target: &ResourceRef) -> Self {
+        Self::new("evict", target.clone())
     }
 
     /// What exactly will be asked for: the approver sees it, and the approval covers it.

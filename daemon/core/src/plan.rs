@@ -62,6 +62,14 @@ pub struct BlastRadius {
     pub operations: u32,
     /// Whether a step has no undo.
     pub irreversible: bool,
+    /// Pods that the changes would start, stop or replace, as the dry run found them. Absent where there are none, so that
+    /// plans of other systems keep their digest.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub pods: u32,
+}
+
+fn is_none(pods: &u32) -> bool {
+    *pods == 0
 }
 
 /// How it will be known that the remedy helped. PromQL; asked of Prometheus, not of the tool.

@@ -1,4 +1,11 @@
 //! What a reviewer sees of a component, from its bytes alone; nothing is run.
+//!
+//! Owns the report and its forms: text, JSON by its fields, SARIF, the difference to what was reviewed before and to
+//! another component, and the draft of a grant.
+
+mod diff;
+mod explain;
+mod sarif;
 
 use std::fmt::{self, Write as _};
 
@@ -7,7 +14,12 @@ use serde::Serialize;
 
 use crate::grant::Profile;
 use crate::load::LoadError;
+use crate::lock::{Difference, Locked};
 use crate::shape::{self, CATEGORIES, Shape};
+
+pub use diff::diff;
+pub use explain::explain;
+pub use sarif::sarif;
 
 /// Everything the bytes say, sorted by what it means for a system.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,6 +44,10 @@ pub struct AuditReport {
     pub foreign: Vec<String>,
     /// Which of the four worlds it could stand in.
     pub fits: Vec<WorldCheck>,
+    /// Against what was reviewed of the plugin, as far as the bytes tell: what its tools take and say of themselves is
+    /// compared when it is loaded. Absent without a lock to compare with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against_lock: Option<Difference>,
     /// Why it would not be loaded, whatever is granted.
     pub refused: Option<Refused>,
 }
@@ -88,11 +104,50 @@ pub fn audit(bytes: &[u8]) -> Result<AuditReport, LoadError> {
             .into_iter()
             .map(|category| WorldCheck {
                 world: format!("{category}-tool"),
-                fits: shape::fits(bytes, category).is_ok(),
+                fits: shape::might_fit(&shape, category) && shape::fits(bytes, category).is_ok(),
             })
             .collect(),
+        against_lock: None,
         refused: verdict.err().map(|error| Refused { code: error.code, reason: error.message }),
     })
+}
+
+impl AuditReport {
+    /// Holds the report against what was reviewed of the plugin; `None`: nothing was.
+    pub fn compare(&mut self, locked: Option<&Locked>) {
+        let difference = match (locked, self.category) {
+            (None, _) => Difference::New,
+            (Some(locked), Some(category)) => {
+                let functions = self.functions().map(str::to_owned).collect();
+                locked.compare(&Locked { category, functions, ..locked.clone() })
+            }
+            (Some(_), None) => Difference::Widened { more: vec!["it has no category that holds".to_owned()] },
+        };
+        self.against_lock = Some(difference);
+    }
+
+    /// Every imported function that needs a grant, the most far-reaching first.
+    pub fn functions(&self) -> impl Iterator<Item = &str> {
+        let all = [&self.can_destroy, &self.can_change, &self.can_probe, &self.can_read];
+        all.into_iter().flatten().map(String::as_str)
+    }
+
+    /// The imports one by one: what each does, what in a grant bounds it, which categories may have it.
+    pub fn explained(&self) -> String {
+        let mut text = String::new();
+        for function in self.functions().chain(self.always.iter().map(String::as_str)) {
+            let known = explain(function);
+            let (does, bound) = known.unwrap_or(("no function of the contract", "nothing grants it"));
+            let lowest = CATEGORIES.into_iter().find(|category| shape::ceiling(*category).contains(function));
+            let lowest = lowest.map_or("none".to_owned(), |category| category.to_string());
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{function}\n    {does}\n    from category {lowest}; {bound}");
+        }
+        for import in &self.foreign {
+            let _ = writeln!(text, "{import}\n    no host interface: a component that imports it is refused");
+        }
+        text
+    }
 }
 
 fn verdict(bytes: &[u8], shape: &Shape) -> Result<ToolCategory, LoadError> {
@@ -133,6 +188,11 @@ impl fmt::Display for AuditReport {
             list(&checks.iter().map(|check| check.world.clone()).collect::<Vec<_>>())
         };
         writeln!(f, "world check   fits {}; does not fit {}", worlds(fits), worlds(not))?;
+        if let Some(difference) = &self.against_lock {
+            let words = difference.words();
+            let words = if words.is_empty() { String::new() } else { format!(": {}", words.join(", ")) };
+            writeln!(f, "plugins.lock  {}{words}", difference.as_str())?;
+        }
         match &self.refused {
             None => write!(f, "verdict       loads, once it is granted"),
             Some(refused) => write!(f, "verdict       REFUSED {}: {}", refused.code, refused.reason),
@@ -174,6 +234,17 @@ pub fn emit_grant(plugin: &str, bytes: &[u8]) -> Result<String, LoadError> {
         line("# paths = [\"/…\"]");
         if category.changes_systems() {
             line("# undo = \"put-back\"");
+        }
+    }
+    if functions.iter().any(|name| name.starts_with("k8s-")) {
+        line("# What it may reach of Kubernetes; without this table nothing.");
+        line(&format!("# [plugin.{plugin}.k8s]"));
+        line("# clusters = [\"NAME\"]           # with a [cluster.NAME] of its own");
+        line("# namespaces = [\"…\"]            # * for any run of characters");
+        line("# kinds = [\"apps/v1/Deployment\"]");
+        line("# deny-labels = [\"medic.dev/protected=true\"]");
+        if category.changes_systems() {
+            line("# max-pods = 20");
         }
     }
     Ok(draft)

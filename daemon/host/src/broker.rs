@@ -11,7 +11,8 @@ use medic_core::call::Target;
 use medic_ports::tools::HostCallRecord;
 
 use crate::contract::host::types::{ErrorKind, HostError};
-use crate::grant::{Grant, Method, Undo, check_path};
+use crate::grant::{Grant, KubernetesGrant, Method, Undo, check_path};
+use crate::kube::kinds;
 use crate::limits::HOST_CALL_RECORDS_MAX;
 use crate::shape::needs_grant;
 use crate::text;
@@ -55,7 +56,30 @@ pub enum Asks<'a> {
     HostName {
         name: &'a str,
     },
-    Kubernetes,
+    /// An object of a cluster, or the objects of a kind.
+    Kubernetes(ObjectFacts<'a>),
+    ClusterChange {
+        object: ObjectFacts<'a>,
+        change: ChangeFacts<'a>,
+        /// Whether the operation and its parameters are those of the step; why not.
+        as_planned: Result<(), String>,
+    },
+    /// What was found out about the object of a call that has been allowed so far.
+    FoundObject {
+        labels: Vec<(&'a str, &'a str)>,
+        /// That the call would touch.
+        pods: u32,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct ObjectFacts<'a> {
+    pub cluster: &'a str,
+    pub api_version: &'a str,
+    pub kind: &'a str,
+    pub namespace: Option<&'a str>,
+    /// Absent: all of the kind, in the namespace or, without one, in all.
+    pub name: Option<&'a str>,
 }
 
 #[derive(Clone, Debug)]
@@ -172,13 +196,6 @@ fn decide(grant: &Grant, facts: &CallFacts<'_>) -> Decision {
     if !needs_grant(facts.function) {
         return Decision::allow("always-available", Undo::None);
     }
-    if matches!(facts.asks, Asks::Kubernetes) {
-        return Decision::deny(
-            "k8s-not-configured",
-            "K8S_NOT_CONFIGURED",
-            "no cluster is configured on this host".to_owned(),
-        );
-    }
     if !grant.functions.contains(facts.function) {
         return Decision::deny(
             "function-not-granted",
@@ -190,7 +207,21 @@ fn decide(grant: &Grant, facts: &CallFacts<'_>) -> Decision {
         );
     }
     match &facts.asks {
-        Asks::Nothing | Asks::Kubernetes => Decision::allow("grant.functions", Undo::None),
+        Asks::Nothing => Decision::allow("grant.functions", Undo::None),
+        Asks::Kubernetes(object) => decide_object(grant, object),
+        Asks::ClusterChange { object, change, as_planned } => decide_change(change)
+            .or_else(|| {
+                let why = as_planned.as_ref().err()?;
+                let message = text::line(why, 300);
+                Some(Decision::refuse(
+                    "operation-outside-plan",
+                    ErrorKind::OutsidePlan,
+                    "OPERATION_OUTSIDE_PLAN",
+                    message,
+                ))
+            })
+            .unwrap_or_else(|| decide_object(grant, object)),
+        Asks::FoundObject { labels, pods } => with_clusters(grant, |k8s| decide_found(k8s, labels, *pods)),
         Asks::Metrics { queries, range_ms } => decide_metrics(grant, *queries, *range_ms),
         Asks::Http(http) => decide_http(grant, http),
         Asks::Change { http, change } => match decide_change(change) {
@@ -266,6 +297,67 @@ fn decide_http(grant: &Grant, http: &HttpFacts<'_>) -> Decision {
         return Decision::deny("query-not-granted", "QUERY_NOT_GRANTED", message);
     }
     Decision::allow(format!("grant.http.{}[{index}]", http.endpoint), rule.undo)
+}
+
+fn with_clusters(grant: &Grant, decide: impl FnOnce(&KubernetesGrant) -> Decision) -> Decision {
+    match &grant.kubernetes {
+        Some(k8s) => decide(k8s),
+        None => Decision::deny(
+            "k8s-not-granted",
+            "K8S_NOT_GRANTED",
+            "no cluster is granted to this plugin; an operator may add a table `k8s` to its grant".to_owned(),
+        ),
+    }
+}
+
+fn decide_object(grant: &Grant, object: &ObjectFacts<'_>) -> Decision {
+    // Before every grant, and whatever the grant says.
+    if kinds::is_secret(object.kind) || kinds::is_secret(object.api_version) {
+        return Decision::deny(
+            "k8s-secrets-never",
+            "K8S_SECRET",
+            "secrets are never reached by a tool, whatever its grant says".to_owned(),
+        );
+    }
+    with_clusters(grant, |k8s| {
+        if !k8s.clusters.contains_key(object.cluster) {
+            let message =
+                format!("`{}` is no cluster granted to this plugin", text::line(object.cluster, 64));
+            return Decision::deny("k8s.clusters", "K8S_CLUSTER_NOT_GRANTED", message);
+        }
+        let key = kinds::key(object.api_version, object.kind);
+        let Some(kind) = k8s.kinds.get(&key) else {
+            let message = format!("{} is no kind granted to this plugin", text::line(&key, 100));
+            return Decision::deny("k8s.kinds", "K8S_KIND_NOT_GRANTED", message);
+        };
+        match object.namespace {
+            Some(namespace) if !k8s.allows_namespace(namespace) => {
+                let message =
+                    format!("namespace `{}` is not granted to this plugin", text::line(namespace, 64));
+                Decision::deny("k8s.namespaces", "K8S_NAMESPACE_NOT_GRANTED", message)
+            }
+            None if kind.namespaced && object.name.is_none() && !k8s.allows_all_namespaces() => {
+                Decision::deny(
+                    "k8s.namespaces",
+                    "K8S_NAMESPACE_NOT_GRANTED",
+                    "not every namespace is granted to this plugin; name one".to_owned(),
+                )
+            }
+            _ => Decision::allow("grant.k8s", Undo::None),
+        }
+    })
+}
+
+fn decide_found(k8s: &KubernetesGrant, labels: &[(&str, &str)], pods: u32) -> Decision {
+    if let Some(denied) = k8s.denied(labels.iter().copied()) {
+        let message = format!("the object has the label {denied}, which keeps this plugin off it");
+        return Decision::deny("k8s.deny-labels", "K8S_LABEL_DENIED", message);
+    }
+    if pods > k8s.max_pods {
+        let message = format!("it would touch {pods} pods, the limit is {} (`k8s.max-pods`)", k8s.max_pods);
+        return Decision::refuse("k8s.max-pods", ErrorKind::Quota, "K8S_TOO_MANY_PODS", message);
+    }
+    Decision::allow("grant.k8s", Undo::None)
 }
 
 fn decide_change(change: &ChangeFacts<'_>) -> Option<Decision> {
@@ -352,9 +444,50 @@ mod tests {
             rule("metrics.query-many", Asks::Metrics { queries: 17, range_ms: 0 }),
             "metrics.max-queries"
         );
-        assert_eq!(rule("k8s-read.get", Asks::Kubernetes), "k8s-not-configured");
+        assert_eq!(rule("k8s-read.get", pod("prod", "Pod", Some("shop-eu"), Some("web"))), "k8s-not-granted");
         assert_eq!(rule("probe.dns", Asks::HostName { name: "shop.internal" }), "grant.http.endpoint");
         assert_eq!(rule("probe.dns", Asks::HostName { name: "data.evil.example" }), "host-not-granted");
+    }
+
+    fn pod<'a>(
+        cluster: &'a str,
+        kind: &'a str,
+        namespace: Option<&'a str>,
+        name: Option<&'a str>,
+    ) -> Asks<'a> {
+        Asks::Kubernetes(ObjectFacts { cluster, api_version: "v1", kind, namespace, name })
+    }
+
+    #[test]
+    fn only_granted_clusters_kinds_namespaces_and_labels_pass() {
+        let text = "[cluster.prod]\nin-cluster = true\n[cluster.dev]\nin-cluster = true\n[plugin.p]\ncategory = \"query\"\n\
+            digest = \"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"\n\
+            functions = [\"k8s-read.get\", \"k8s-read.list-objects\"]\n[plugin.p.k8s]\nclusters = [\"prod\"]\n\
+            namespaces = [\"shop-*\"]\nkinds = [\"v1/Pod\", \"v1/Node\"]\ndeny-labels = [\"protected=true\"]\nmax-pods = 3\n";
+        let grant = Grants::parse(text).unwrap().get("p").unwrap().clone().unwrap();
+        let rule = |asks: Asks<'_>| {
+            decide(&grant, &CallFacts { function: "k8s-read.get", subject: String::new(), asks }).rule
+        };
+        assert_eq!(rule(pod("prod", "Pod", Some("shop-eu"), Some("web"))), "grant.k8s");
+        assert_eq!(rule(pod("prod", "Node", None, Some("n1"))), "grant.k8s");
+        assert_eq!(rule(pod("dev", "Pod", Some("shop-eu"), Some("web"))), "k8s.clusters");
+        assert_eq!(rule(pod("prod", "ConfigMap", Some("shop-eu"), Some("web"))), "k8s.kinds");
+        assert_eq!(rule(pod("prod", "pods", Some("shop-eu"), Some("web"))), "k8s.kinds");
+        assert_eq!(rule(pod("prod", "Pod", Some("kube-system"), Some("web"))), "k8s.namespaces");
+        assert_eq!(rule(pod("prod", "Pod", None, None)), "k8s.namespaces");
+        for secret in ["Secret", "secret", "secrets", "SecretList"] {
+            assert_eq!(
+                rule(pod("prod", secret, Some("shop-eu"), Some("web"))),
+                "k8s-secrets-never",
+                "{secret}"
+            );
+        }
+        assert_eq!(rule(Asks::FoundObject { labels: vec![("app", "web")], pods: 3 }), "grant.k8s");
+        assert_eq!(
+            rule(Asks::FoundObject { labels: vec![("protected", "true")], pods: 0 }),
+            "k8s.deny-labels"
+        );
+        assert_eq!(rule(Asks::FoundObject { labels: vec![], pods: 4 }), "k8s.max-pods");
     }
 
     #[test]

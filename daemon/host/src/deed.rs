@@ -1,23 +1,24 @@
-//! One mutating HTTP call, journalled around the deed.
+//! One mutating call, journalled around the deed.
 //!
 //! Owns the order that makes a crash harmless: pre-image, intent synced, request, receipt. A call whose receipt is
-//! missing is looked up by its key; it is sent again only where the endpoint says that it did not happen *and* honours
-//! the key. Everything else ends as unknown, for a human.
+//! missing is looked up; it is sent again only where the other side says that it did not happen *and* that a repeat is
+//! harmless. Everything else ends as unknown, for a human. What is sent, and how it is looked up, is the [`Way`]'s.
+
+mod http;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use async_trait::async_trait;
 use medic_core::call::{CallIntent, CallReceipt, CallRecord, Target};
 use medic_core::{Digest, EffectId, Fault, FaultKind};
 use medic_ports::Clock;
 use medic_ports::tools::{CallFate, CallJournal};
 use serde::{Deserialize, Serialize};
 
+pub use self::http::{HttpWay, fate};
+
 use crate::contract::host::types::{ErrorKind, HostError};
-use crate::grant::Method;
-use crate::http::{Answer, Endpoint, Request, SendError};
-use crate::limits::{FATE_TIMEOUT_MS, PRE_IMAGE_MAX, RECEIPT_BODY_MAX};
 use crate::text;
 
 /// The calls of one effect, as the executor's journal holds them.
@@ -33,15 +34,40 @@ pub struct Deed<'a> {
     /// Counts the mutating calls of one effect from 0.
     pub ordinal: u32,
     pub function: &'static str,
-    pub endpoint: &'a Endpoint,
-    pub method: Method,
-    pub path: &'a str,
-    pub query: &'a [(String, String)],
-    pub body: &'a [u8],
     pub target: Target,
-    /// Whether what stands at the path is read first, to be put back.
-    pub keep_pre_image: bool,
-    pub timeout: Duration,
+    pub way: &'a dyn Way,
+}
+
+/// How one kind of deed reaches the world.
+#[async_trait]
+pub trait Way: Send + Sync {
+    /// Of everything that makes the call what it is.
+    fn request_digest(&self) -> Digest;
+
+    /// What stands there, as it is kept before anything is changed; `None` where nothing can be put back.
+    ///
+    /// # Errors
+    /// It cannot be read, so nothing is changed.
+    async fn pre_image(&self) -> Result<Option<String>, HostError>;
+
+    /// One attempt. `pre_image`: what was kept, by this process or before a restart. `again`: an earlier attempt was lost.
+    async fn attempt(&self, key: &str, pre_image: Option<&str>, again: bool) -> Attempt;
+
+    /// What became of an attempt whose answer was lost. `NotHappened` says that a repeat is harmless.
+    async fn fate(&self, key: &str, pre_image: Option<&str>) -> CallFate;
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It was answered. The refusal of a repeat says nothing of the first attempt.
+    Answered(Detail),
+    /// It was answered in a way that settles the first attempt too.
+    Settled(Detail),
+    /// Not a byte of it left.
+    NotSent { code: String, message: String },
+    /// It may have arrived.
+    Lost { why: String },
 }
 
 /// What came of it.
@@ -73,13 +99,23 @@ pub struct Detail {
     /// Why nothing was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_sent: Option<String>,
+    /// What the failure is called, where it has a name beyond its status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
 }
 
 impl Detail {
+    /// An answer with a status.
+    pub fn answered(key: &str, status: u16, body: String) -> Self {
+        Self { key: key.to_owned(), status: Some(status), body, looked_up: false, not_sent: None, code: None }
+    }
+
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    fn is_refusal(&self) -> bool {
+        self.status.is_some_and(|status| (400..500).contains(&status))
     }
 
     /// The failure that a receipt tells of, in the guest's words.
@@ -106,8 +142,8 @@ impl Detail {
         let note = if (300..400).contains(&status) { " (redirects are not followed)" } else { "" };
         error(
             kind,
-            format!("HTTP_STATUS_{status}"),
-            format!("status {status}{note}: {}", text::line(&self.body, 200)),
+            self.code.clone().unwrap_or_else(|| format!("HTTP_STATUS_{status}")),
+            format!("status {status}{note}: {}", text::line(&self.body, 300)),
         )
     }
 }
@@ -144,8 +180,13 @@ impl Ledger {
         self.known.values().filter_map(|record| record.receipt.as_ref()).any(happened)
     }
 
+    /// Whether the call was begun before a restart.
+    pub fn knows(&self, ordinal: u32) -> bool {
+        self.known.contains_key(&ordinal)
+    }
+
     pub async fn carry_out(&self, deed: &Deed<'_>) -> Outcome {
-        let request_digest = request_digest(deed);
+        let request_digest = deed.way.request_digest();
         match self.known.get(&deed.ordinal) {
             Some(record) if record.intent.request_digest != request_digest => Outcome::Broken(Fault::new(
                 FaultKind::Drift,
@@ -153,18 +194,19 @@ impl Ledger {
                 format!("call {} of the step is not the one that was begun before the restart", deed.ordinal),
             )),
             Some(CallRecord { receipt: Some(receipt), .. }) => Outcome::Received(receipt.clone()),
-            Some(record) => self.recover(&record.intent, deed).await,
+            // An intent without a receipt, found after a restart.
+            Some(record) => {
+                let why = "its answer was lost in a restart";
+                self.look_up(&record.intent, deed, record.pre_image.as_deref(), why, false).await
+            }
             None => self.begin(request_digest, deed).await,
         }
     }
 
     async fn begin(&self, request_digest: Digest, deed: &Deed<'_>) -> Outcome {
-        let pre_image = match deed.keep_pre_image {
-            true => match read_pre_image(deed).await {
-                Ok(pre_image) => Some(pre_image),
-                Err(refusal) => return Outcome::NotBegun(refusal),
-            },
-            false => None,
+        let pre_image = match deed.way.pre_image().await {
+            Ok(pre_image) => pre_image,
+            Err(refusal) => return Outcome::NotBegun(refusal),
         };
         let intent = CallIntent {
             ordinal: deed.ordinal,
@@ -174,90 +216,77 @@ impl Ledger {
             request_digest,
             at: self.clock.now(),
         };
-        if let Err(fault) = self.journal.intend(intent.clone(), pre_image).await {
+        if let Err(fault) = self.journal.intend(intent.clone(), pre_image.clone()).await {
             return Outcome::Broken(fault);
         }
-        self.send(&intent, deed, false).await
+        self.send(&intent, deed, pre_image.as_deref(), false).await
     }
 
-    /// An intent without a receipt, found after a restart.
-    async fn recover(&self, intent: &CallIntent, deed: &Deed<'_>) -> Outcome {
-        self.look_up(intent, deed, "its answer was lost in a restart", false).await
-    }
-
-    async fn send(&self, intent: &CallIntent, deed: &Deed<'_>, again: bool) -> Outcome {
+    async fn send(
+        &self,
+        intent: &CallIntent,
+        deed: &Deed<'_>,
+        pre_image: Option<&str>,
+        again: bool,
+    ) -> Outcome {
         let key = intent.idempotency_key.as_str();
-        let answer = deed
-            .endpoint
-            .send(Request {
-                method: deed.method,
-                path: deed.path,
-                query: deed.query,
-                body: Some(deed.body),
-                idempotency_key: Some(key),
-                timeout: deed.timeout,
-                body_max: RECEIPT_BODY_MAX,
-            })
-            .await;
-        match answer {
-            // A gateway that gave up says nothing about what stands behind it.
-            Ok(answer) if matches!(answer.status, 502 | 504) => {
-                let why = format!("a gateway answered {}", answer.status);
-                self.lost(intent, deed, &why, again).await
-            }
+        match deed.way.attempt(key, pre_image, again).await {
             // A refusal of the repeat says nothing of the first request, which may be what it stumbled over.
-            Ok(answer) if again && (400..500).contains(&answer.status) => Outcome::Unknown {
-                detail: format!("sent again under its key, it was refused with {}", answer.status),
+            Attempt::Answered(detail) if again && detail.is_refusal() => Outcome::Unknown {
+                detail: format!(
+                    "sent again under its key, it was refused with {}",
+                    detail.status.unwrap_or_default()
+                ),
             },
-            Ok(answer) => self.receive(intent, answered(key, &answer)).await,
-            Err(SendError::NotSent { code, message }) if !again => {
+            Attempt::Answered(detail) | Attempt::Settled(detail) => self.receive(intent, detail).await,
+            Attempt::NotSent { code, message } if !again => {
                 let detail = Detail {
                     key: key.to_owned(),
                     status: None,
                     body: String::new(),
                     looked_up: false,
                     not_sent: Some(message),
-                    code: Some(code.to_owned()),
+                    code: Some(code),
                 };
                 self.receive(intent, detail).await
             }
             // This attempt did not arrive, but an earlier one may still.
-            Err(SendError::NotSent { message, .. }) => Outcome::Unknown { detail: message },
-            Err(SendError::Lost { message, .. }) => self.lost(intent, deed, &message, again).await,
+            Attempt::NotSent { message, .. } => Outcome::Unknown { detail: message },
+            Attempt::Lost { why } => {
+                tracing::warn!(target = %deed.target, key, why, "answer of a change lost");
+                self.look_up(intent, deed, pre_image, &why, again).await
+            }
         }
     }
 
-    async fn lost(&self, intent: &CallIntent, deed: &Deed<'_>, why: &str, again: bool) -> Outcome {
-        tracing::warn!(target = %deed.target, key = intent.idempotency_key, why, "answer of a change lost");
-        self.look_up(intent, deed, why, again).await
-    }
-
-    async fn look_up(&self, intent: &CallIntent, deed: &Deed<'_>, why: &str, again: bool) -> Outcome {
-        match fate(deed.endpoint, &intent.idempotency_key).await {
+    async fn look_up(
+        &self,
+        intent: &CallIntent,
+        deed: &Deed<'_>,
+        pre_image: Option<&str>,
+        why: &str,
+        again: bool,
+    ) -> Outcome {
+        match deed.way.fate(&intent.idempotency_key, pre_image).await {
             CallFate::Happened { detail_json } => {
                 let status = serde_json::from_str::<serde_json::Value>(&detail_json)
                     .ok()
                     .and_then(|value| value.get("status")?.as_u64())
                     .and_then(|status| u16::try_from(status).ok());
                 let detail = Detail {
-                    key: intent.idempotency_key.clone(),
-                    status: Some(status.unwrap_or(200)),
-                    body: detail_json,
                     looked_up: true,
-                    not_sent: None,
-                    code: None,
+                    ..Detail::answered(&intent.idempotency_key, status.unwrap_or(200), detail_json)
                 };
                 self.receive(intent, detail).await
             }
-            CallFate::NotHappened if !again => Box::pin(self.send(intent, deed, true)).await,
+            CallFate::NotHappened if !again => Box::pin(self.send(intent, deed, pre_image, true)).await,
             CallFate::NotHappened => Outcome::Unknown { detail: format!("{why}, twice") },
             CallFate::Unknown { detail } => Outcome::Unknown { detail: format!("{why}; {detail}") },
         }
     }
 
     async fn receive(&self, intent: &CallIntent, detail: Detail) -> Outcome {
-        let refused =
-            detail.not_sent.is_some() || detail.status.is_some_and(|status| (400..500).contains(&status));
+        let refused = detail.not_sent.is_some() || detail.is_refusal();
         let receipt = CallReceipt {
             ordinal: intent.ordinal,
             snapshot_id: (!refused).then(|| intent.idempotency_key.clone()),
@@ -271,92 +300,6 @@ impl Ledger {
             Err(fault) => Outcome::Unknown {
                 detail: format!("it was answered, and the receipt could not be kept: {fault}"),
             },
-        }
-    }
-}
-
-fn answered(key: &str, answer: &Answer) -> Detail {
-    Detail {
-        key: key.to_owned(),
-        status: Some(answer.status),
-        body: text::plain(&String::from_utf8_lossy(&answer.body), RECEIPT_BODY_MAX),
-        looked_up: false,
-        not_sent: None,
-        code: None,
-    }
-}
-
-/// Of everything that makes the call what it is.
-pub fn request_digest(deed: &Deed<'_>) -> Digest {
-    Digest::of(&(
-        "medic-http-v1",
-        deed.function,
-        &deed.endpoint.name,
-        deed.method,
-        deed.path,
-        deed.query,
-        Digest::of_bytes(deed.body),
-    ))
-}
-
-/// What stands at the deed's path, as canonical text.
-async fn read_pre_image(deed: &Deed<'_>) -> Result<String, HostError> {
-    let unreadable = |why: String| HostError {
-        kind: ErrorKind::Upstream,
-        code: "PRE_IMAGE_UNREADABLE".to_owned(),
-        message: format!("nothing was changed, because what is there could not be kept first: {why}"),
-        retry_after_ms: None,
-    };
-    let read = Request {
-        method: Method::Get,
-        path: deed.path,
-        query: deed.query,
-        body: None,
-        idempotency_key: None,
-        timeout: deed.timeout,
-        body_max: PRE_IMAGE_MAX,
-    };
-    let answer = deed.endpoint.send(read).await.map_err(|error| match error {
-        SendError::NotSent { message, .. } | SendError::Lost { message, .. } => unreadable(message),
-    })?;
-    if !answer.is_success() || answer.truncated {
-        return Err(unreadable(format!("GET answered {}, truncated: {}", answer.status, answer.truncated)));
-    }
-    let body = String::from_utf8(answer.body).map_err(|_| unreadable("it is not text".to_owned()))?;
-    Ok(match serde_json::from_str::<serde_json::Value>(&body) {
-        Ok(value) => value.to_string(),
-        Err(_) => body,
-    })
-}
-
-/// Asks an endpoint what became of a key.
-pub async fn fate(endpoint: &Endpoint, key: &str) -> CallFate {
-    let unknown = |detail: String| CallFate::Unknown { detail };
-    let Some(receipts) = &endpoint.address.receipts else {
-        return unknown(format!("endpoint `{}` has no place to ask after it", endpoint.name));
-    };
-    let path = receipts.filled(key);
-    let question = Request {
-        method: Method::Get,
-        path: &path,
-        query: &[],
-        body: None,
-        idempotency_key: None,
-        timeout: Duration::from_millis(FATE_TIMEOUT_MS),
-        body_max: RECEIPT_BODY_MAX,
-    };
-    match endpoint.send(question).await {
-        Ok(answer) if answer.is_success() => CallFate::Happened {
-            detail_json: text::plain(&String::from_utf8_lossy(&answer.body), RECEIPT_BODY_MAX),
-        },
-        Ok(answer) if answer.status == 404 && endpoint.address.idempotent => CallFate::NotHappened,
-        Ok(answer) if answer.status == 404 => unknown(
-            "the endpoint has not seen it, but does not promise to honour the key, and it may still arrive"
-                .to_owned(),
-        ),
-        Ok(answer) => unknown(format!("asked after it, the endpoint answered {}", answer.status)),
-        Err(SendError::NotSent { message, .. } | SendError::Lost { message, .. }) => {
-            unknown(format!("asked after it, there was no answer: {message}"))
         }
     }
 }

@@ -11,8 +11,13 @@
 //! receipts = "/admin/operations/{key}"      # tells what became of an idempotency key: 200 happened, 404 did not
 //! idempotent = true                         # honours Idempotency-Key: the same call may be sent again
 //!
+//! [trust.release]                           # as soon as one key is trusted, every plugin must be signed by one
+//! key = "3d40…"                             # content of a .pub file of `medic plugin keygen`
+//!
 //! [plugin.service-admin]
 //! digest = "sha256:…"                       # exact bytes
+//! signer = ["release"]                      # which of the trusted keys; any, when left out
+//! # unsigned = { digest = "sha256:…", until = 2026-12-01T00:00:00Z, reason = "…" }   at most 30 days; the log repeats it
 //! category = "remediation"                  # must equal what the bytes export
 //! functions = ["http-read.send", "http-change.send"]
 //! limits = { memory = "64MiB", mutating-ops = 3 }
@@ -26,9 +31,25 @@
 //! methods = ["GET", "PATCH"]
 //! paths = ["/v1/flags/{name}"]              # {name} stands for exactly one segment
 //! credential = "flags-token"
+//!
+//! [cluster.prod-eu]                         # an API server; credentials come from the kubeconfig it names
+//! kubeconfig = "/etc/medic/prod-eu.kubeconfig"
+//! context = "prod-eu"                       # or `in-cluster = true` alone, for the cluster the daemon runs in
+//!
+//! [plugin.kubernetes-change]
+//! digest = "sha256:…"
+//! category = "remediation"
+//! functions = ["k8s-read.get", "k8s-change.scale"]
+//! [plugin.kubernetes-change.k8s]
+//! clusters = ["prod-eu"]
+//! namespaces = ["shop-*"]                   # `*` for any run of characters
+//! kinds = ["apps/v1/Deployment"]            # a custom kind with its plural: "example.com/v1/Widget:widgets"
+//! deny-labels = ["medic.dev/protected=true"]  # on the object itself; holds for reading too
+//! max-pods = 20                             # pods that one change may touch
 //! ```
 
 mod endpoint;
+mod kubernetes;
 mod path;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,15 +58,18 @@ use medic_core::{Digest, ToolCategory};
 use serde::{Deserialize, Serialize};
 
 pub use endpoint::{Address, AddressSpec, Method, Rule, Undo};
+pub use kubernetes::{ClusterAddress, KubernetesGrant};
 pub use path::check_path;
 
 use crate::limits::{LimitOverrides, Limits};
+use crate::signature::{OverrideSpec, SignaturePolicy, Trust, TrustSpec};
 
 /// Everything the file says. A plugin whose table cannot be read is kept with the reason: one typing error takes one
 /// plugin away, not the daemon.
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
     plugins: BTreeMap<String, Result<Grant, GrantError>>,
+    trust: Trust,
 }
 
 /// Why a plugin's table cannot be used.
@@ -63,6 +87,10 @@ pub enum GrantsFileError {
     Toml(#[from] toml::de::Error),
     #[error("endpoint `{name}` in the grant file: {message}")]
     Endpoint { name: String, message: String },
+    #[error("cluster `{name}` in the grant file: {message}")]
+    Cluster { name: String, message: String },
+    #[error("the grant file: {0}")]
+    Trust(String),
 }
 
 /// What one plugin may do: its world's ceiling is cut down to this.
@@ -76,7 +104,12 @@ pub struct Grant {
     pub addresses: BTreeMap<String, Address>,
     pub rules: Vec<Rule>,
     pub metrics: MetricsGrant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesGrant>,
     pub limits: Limits,
+    /// Who must vouch for the bytes. No authority, and so no part of what a plan is bound to.
+    #[serde(skip)]
+    pub signatures: SignaturePolicy,
 }
 
 impl Grant {
@@ -120,6 +153,10 @@ struct GrantsFile {
     #[serde(default)]
     endpoint: BTreeMap<String, AddressSpec>,
     #[serde(default)]
+    cluster: BTreeMap<String, kubernetes::ClusterSpec>,
+    #[serde(default)]
+    trust: BTreeMap<String, TrustSpec>,
+    #[serde(default)]
     plugin: BTreeMap<String, toml::Value>,
 }
 
@@ -131,11 +168,15 @@ struct PluginSpec {
     #[serde(default)]
     profile: Profile,
     #[serde(default)]
+    signer: BTreeSet<String>,
+    unsigned: Option<OverrideSpec>,
+    #[serde(default)]
     functions: BTreeSet<String>,
     #[serde(default)]
     http: HttpSpec,
     #[serde(default)]
     metrics: MetricsGrant,
+    k8s: Option<kubernetes::KubernetesSpec>,
     #[serde(default)]
     limits: LimitOverrides,
 }
@@ -150,9 +191,7 @@ struct HttpSpec {
 }
 
 /// Keys that belong in a grant and that nothing enforces yet: refused by name rather than as a typing error.
-const NOT_AVAILABLE_YET: [(&str, &str); 4] = [
-    ("k8s", "Kubernetes access is not available yet"),
-    ("signer", "signature policies are not available yet; the digest is what pins the bytes"),
+const NOT_AVAILABLE_YET: [(&str, &str); 2] = [
     ("approval", "limits on approvals belong into the daemon's policy"),
     ("probe", "probes reach the endpoints under `http` and nothing else"),
 ];
@@ -168,8 +207,21 @@ impl Grants {
                 spec.check().map_err(|message| GrantsFileError::Endpoint { name: name.clone(), message })?;
             shared.insert(name, address);
         }
-        let plugins = file.plugin.into_iter().map(|(name, table)| (name, plugin(table, &shared))).collect();
-        Ok(Self { plugins })
+        let mut clusters = BTreeMap::new();
+        for (name, spec) in file.cluster {
+            let address =
+                spec.check().map_err(|message| GrantsFileError::Cluster { name: name.clone(), message })?;
+            clusters.insert(name, address);
+        }
+        let trust = Trust::parse(&file.trust).map_err(GrantsFileError::Trust)?;
+        let plugins = file.plugin.into_iter();
+        let plugins = plugins.map(|(name, table)| (name, plugin(table, &shared, &clusters, &trust)));
+        let plugins = plugins.collect();
+        Ok(Self { plugins, trust })
+    }
+
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     pub fn get(&self, plugin: &str) -> Option<&Result<Grant, GrantError>> {
@@ -181,7 +233,12 @@ impl Grants {
     }
 }
 
-fn plugin(table: toml::Value, shared: &BTreeMap<String, Address>) -> Result<Grant, GrantError> {
+fn plugin(
+    table: toml::Value,
+    shared: &BTreeMap<String, Address>,
+    clusters: &BTreeMap<String, ClusterAddress>,
+    trust: &Trust,
+) -> Result<Grant, GrantError> {
     let invalid = |message: String| GrantError { code: "GRANT_INVALID", message };
     for (key, why) in NOT_AVAILABLE_YET {
         if table.get(key).is_some() {
@@ -199,6 +256,10 @@ fn plugin(table: toml::Value, shared: &BTreeMap<String, Address>) -> Result<Gran
     if let Some(function) = spec.functions.iter().find(|name| !crate::shape::is_known_function(name)) {
         return Err(invalid(format!("function `{function}` is not in the contract")));
     }
+    if let Some(name) = spec.signer.iter().find(|name| !trust.knows(name)) {
+        return Err(invalid(format!("signer names `{name}`, and there is no [trust.{name}]")));
+    }
+    let unsigned = spec.unsigned.map(OverrideSpec::check).transpose().map_err(invalid)?;
     let (mut addresses, mut rules) = (BTreeMap::new(), Vec::new());
     for (name, endpoint) in spec.http.endpoints {
         if shared.contains_key(&name) {
@@ -224,6 +285,7 @@ fn plugin(table: toml::Value, shared: &BTreeMap<String, Address>) -> Result<Gran
                 .map_err(|message| invalid(format!("http.allow number {}: {message}", index + 1)))?,
         );
     }
+    let kubernetes = spec.k8s.map(|spec| spec.check(clusters)).transpose().map_err(invalid)?;
     let limits = spec.limits.over(Limits::of(spec.category)).map_err(invalid)?;
     Ok(Grant {
         digest,
@@ -233,7 +295,9 @@ fn plugin(table: toml::Value, shared: &BTreeMap<String, Address>) -> Result<Gran
         addresses,
         rules,
         metrics: spec.metrics,
+        kubernetes,
         limits,
+        signatures: SignaturePolicy { signers: spec.signer, unsigned },
     })
 }
 
@@ -271,10 +335,20 @@ mod tests {
             assert_eq!(error.code, code, "{error}");
             assert!(error.message.contains(word), "{error}");
         };
-        check("category = \"query\"\nk8s = { clusters = [] }", "GRANT_NOT_AVAILABLE", "not available yet");
+        check("category = \"query\"\nk8s = { clusters = [], kinds = [] }", "GRANT_INVALID", "empty");
+        check(
+            "category = \"query\"\nk8s = { clusters = [\"a\"], kinds = [\"v1/Secret\"] }",
+            "GRANT_INVALID",
+            "",
+        );
         check("category = \"query\"\napproval = {}", "GRANT_NOT_AVAILABLE", "policy");
         check("category = \"query\"\nfuntcions = []", "GRANT_INVALID", "funtcions");
         check("category = \"query\"\nlimits = { fuel = 3 }", "GRANT_INVALID", "fuel");
+        check("category = \"query\"\nsigner = [\"nobody\"]", "GRANT_INVALID", "no [trust.nobody]");
+        let unsigned = format!(
+            "category = \"query\"\nunsigned = {{ digest = \"{DIGEST}\", until = 1, reason = \"x\" }}"
+        );
+        check(&unsigned, "GRANT_INVALID", "unsigned.until");
         check("category = \"query\"\nfunctions = [\"metrics.push\"]", "GRANT_INVALID", "metrics.push");
         check("category = \"root\"", "GRANT_INVALID", "root");
         check("category = \"query\"\n[plugin.a.metrics]\nmax-serie = 3", "GRANT_INVALID", "max-serie");

@@ -3,12 +3,14 @@
 //! Owns the checking of a permit against what is loaded *now*: same bytes, same category, same grant. A plan made under
 //! another grant is void here, whoever approved it.
 
+mod cluster;
+mod folder;
 mod lifecycle;
 mod revert;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use medic_core::call::{CallIntent, CallRecord};
@@ -20,33 +22,57 @@ use medic_ports::tools::{
     ToolOutput, ToolPlan, ToolVerdict,
 };
 use medic_ports::{Clock, Knowledge, Logs, Metrics, ToolHost};
-use serde::Deserialize;
 
 use crate::artifacts::{Artifact, Artifacts};
 use crate::broker::{Broker, Caller};
 use crate::contract::tool::CallContext;
 use crate::deed;
 use crate::grant::{Grants, GrantsFileError};
-use crate::load::{CompileCache, Loaded, Loader};
+use crate::load::{CompileCache, Compiler, Loaded, Loader};
+use crate::lock::{Lock, LockError};
 use crate::plugin::{Answer, Plugin, Request};
 use crate::sandbox::Sandbox;
 use crate::secret::SecretSource;
 use crate::session::{ChangeSession, Ended, Session, World};
-use crate::state::MemoryState;
+use crate::state::StateStore;
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+pub(crate) use folder::{open_cache, read_grants};
+
+#[derive(Clone, Debug)]
 pub struct HostConfig {
     /// Folder of `<plugin>.wasm` files.
     pub plugins_dir: PathBuf,
     /// What each may do; without an entry a plugin is not loaded.
     pub grants_file: PathBuf,
+    /// What was reviewed of each plugin. Absent: `plugins.lock` beside the grant file.
+    pub lock_file: Option<PathBuf>,
     /// Folder for compiled plugins, made private to this user. Absent: compiled at every start.
-    #[serde(default)]
     pub cache_dir: Option<PathBuf>,
-    /// Credentials that endpoints name, as `name = { value = "…" }`, `{ env = "…" }` or `{ file = "…" }`.
-    #[serde(default)]
+    /// Folder for large output of tools, made private to this user. Absent: kept in memory.
+    pub artifacts_dir: Option<PathBuf>,
+    pub compiler: Compiler,
+    /// Credentials that endpoints name, by that name.
     pub secrets: BTreeMap<String, SecretSource>,
+}
+
+impl HostConfig {
+    /// Compiled in a process of its own, nothing cached, no secrets.
+    pub fn new(plugins_dir: PathBuf, grants_file: PathBuf) -> Self {
+        Self {
+            plugins_dir,
+            grants_file,
+            lock_file: None,
+            cache_dir: None,
+            artifacts_dir: None,
+            compiler: Compiler::own_process(),
+            secrets: BTreeMap::new(),
+        }
+    }
+
+    /// Where `plugins.lock` is.
+    pub fn lock_path(&self) -> PathBuf {
+        self.lock_file.clone().unwrap_or_else(|| self.grants_file.with_file_name("plugins.lock"))
+    }
 }
 
 /// What the host functions reach of the daemon.
@@ -56,6 +82,8 @@ pub struct Deps {
     pub metrics: Arc<dyn Metrics>,
     pub logs: Arc<dyn Logs>,
     pub knowledge: Arc<dyn Knowledge>,
+    /// What tools keep between their calls.
+    pub state: Arc<dyn StateStore>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +98,10 @@ pub enum OpenError {
     Plugins { path: PathBuf, source: std::io::Error },
     #[error("cannot use {} for compiled plugins: {source}", path.display())]
     Cache { path: PathBuf, source: std::io::Error },
+    #[error("cannot use {} for the output of tools: {source}", path.display())]
+    Artifacts { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Lock(#[from] LockError),
 }
 
 impl OpenError {
@@ -80,6 +112,8 @@ impl OpenError {
             Self::GrantsInvalid { .. } => "GRANTS_INVALID",
             Self::Plugins { .. } => "PLUGINS_UNREADABLE",
             Self::Cache { .. } => "PLUGIN_CACHE_UNUSABLE",
+            Self::Artifacts { .. } => "ARTIFACTS_UNUSABLE",
+            Self::Lock(error) => error.code(),
         }
     }
 }
@@ -90,6 +124,8 @@ pub struct Host {
     sandbox: Arc<Sandbox>,
     world: Arc<World>,
     table: RwLock<Arc<Table>>,
+    /// What the files looked like when they were last looked at, and whether they were loaded like that.
+    seen: Mutex<folder::Seen>,
 }
 
 /// What is loaded at one moment. A reload puts another in its place; calls under way keep theirs.
@@ -97,6 +133,8 @@ pub struct Host {
 struct Table {
     plugins: Vec<Arc<Plugin>>,
     rejected: Vec<RejectedPlugin>,
+    /// Why the last reload failed as a whole, when it did.
+    trouble: Option<RejectedPlugin>,
 }
 
 /// A permit that fits a loaded plugin, with its arguments checked.
@@ -114,35 +152,23 @@ impl Host {
     /// # Errors
     /// [`OpenError`]: nothing can be loaded at all, or the grant file as a whole cannot be trusted.
     pub async fn open(config: HostConfig, deps: Deps) -> Result<Self, OpenError> {
-        let Deps { clock, metrics, logs, knowledge } = deps;
-        let world = World {
-            clock,
-            metrics,
-            logs,
-            knowledge,
-            broker: Broker::default(),
-            state: Box::new(MemoryState::default()),
-            artifacts: Artifacts::default(),
+        let Deps { clock, metrics, logs, knowledge, state } = deps;
+        let artifacts = match &config.artifacts_dir {
+            Some(folder) => Artifacts::in_folder(folder)
+                .map_err(|source| OpenError::Artifacts { path: folder.clone(), source })?,
+            None => Artifacts::in_memory(),
         };
+        let world = World { clock, metrics, logs, knowledge, broker: Broker::default(), state, artifacts };
         let sandbox = Arc::new(Sandbox::new().map_err(OpenError::Sandbox)?);
-        let host =
-            Self { config: Arc::new(config), sandbox, world: Arc::new(world), table: RwLock::default() };
+        let host = Self {
+            config: Arc::new(config),
+            sandbox,
+            world: Arc::new(world),
+            table: RwLock::default(),
+            seen: Mutex::default(),
+        };
         host.reload().await?;
         Ok(host)
-    }
-
-    /// Reads grants and plugins again. On an error everything stays as it was.
-    ///
-    /// # Errors
-    /// As [`Host::open`].
-    pub async fn reload(&self) -> Result<(), OpenError> {
-        let (sandbox, config) = (self.sandbox.clone(), self.config.clone());
-        let loaded = self.sandbox.blocking(move || load(&sandbox, &config)).await;
-        let loaded = loaded.map_err(|fault| OpenError::Sandbox(fault.message))??;
-        let table =
-            Table { plugins: loaded.plugins.into_iter().map(Arc::new).collect(), rejected: loaded.rejected };
-        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
-        Ok(())
     }
 
     /// Large output that a tool left, by the id its answer names.
@@ -205,10 +231,39 @@ impl Host {
         Session::new(self.world.clone(), admitted.plugin.clone(), admitted.caller.clone(), change)
     }
 
+    /// Whether something new may be begun with a plugin; see [`crate::breaker`].
+    fn may_begin(&self, admitted: &Admitted) -> Result<(), Fault> {
+        admitted.plugin.breaker.admit(&admitted.plugin.name, self.world.clock.elapsed_ms())
+    }
+
+    /// Runs one call and counts how it ended.
+    async fn run(
+        &self,
+        admitted: &Admitted,
+        session: Session,
+        request: Request,
+    ) -> (Result<Answer, Ended>, Option<Session>) {
+        let (answer, session) = self.sandbox.run(session, admitted.context.clone(), request).await;
+        match &answer {
+            Ok(_) => self.note(admitted, None),
+            Err(Ended::Fault(fault)) => self.note(admitted, Some(fault)),
+            // The endpoint's silence is not the plugin's.
+            Err(Ended::Unknown { .. }) => {}
+        }
+        (answer, session)
+    }
+
+    fn note(&self, admitted: &Admitted, fault: Option<&Fault>) {
+        let aside = admitted.plugin.breaker.note(fault, self.world.clock.elapsed_ms());
+        if let Some(why) = aside {
+            tracing::warn!(plugin = admitted.plugin.name, why, "plugin set aside");
+        }
+    }
+
     /// A call that can change nothing.
     async fn read(&self, admitted: &Admitted, request: Request) -> Result<(Answer, Session), Fault> {
         let session = self.session(admitted, None);
-        let (answer, session) = self.sandbox.run(session, admitted.context.clone(), request).await;
+        let (answer, session) = self.run(admitted, session, request).await;
         match (answer, session) {
             (Ok(answer), Some(session)) => Ok((answer, session)),
             (Err(Ended::Fault(fault)), _) => Err(fault),
@@ -218,22 +273,6 @@ impl Host {
             (Ok(_), None) => Err(unexpected()),
         }
     }
-}
-
-fn load(sandbox: &Sandbox, config: &HostConfig) -> Result<Loaded, OpenError> {
-    let path = || config.grants_file.clone();
-    let text = std::fs::read_to_string(&config.grants_file)
-        .map_err(|source| OpenError::GrantsUnreadable { path: path(), source })?;
-    let grants = Grants::parse(&text).map_err(|source| OpenError::GrantsInvalid { path: path(), source })?;
-    let cache = match &config.cache_dir {
-        Some(folder) => {
-            CompileCache::open(folder).map_err(|source| OpenError::Cache { path: folder.clone(), source })?
-        }
-        None => CompileCache::none(),
-    };
-    let loader = Loader { sandbox, grants: &grants, secrets: &config.secrets, cache: &cache };
-    let folder: &Path = &config.plugins_dir;
-    loader.load_folder(folder).map_err(|source| OpenError::Plugins { path: folder.to_owned(), source })
 }
 
 fn unexpected() -> Fault {
@@ -265,7 +304,12 @@ impl ToolHost for Host {
     }
 
     fn rejected(&self) -> Vec<RejectedPlugin> {
-        self.table().rejected.clone()
+        let (table, now_ms) = (self.table(), self.world.clock.elapsed_ms());
+        let aside = table.plugins.iter().filter_map(|plugin| {
+            let (file, code) = (format!("{}.wasm", plugin.name), "PLUGIN_SET_ASIDE".to_owned());
+            plugin.breaker.aside(now_ms).map(|reason| RejectedPlugin { file, code, reason })
+        });
+        table.rejected.iter().cloned().chain(table.trouble.clone()).chain(aside).collect()
     }
 
     async fn invoke(&self, permit: &Permit) -> Result<ToolOutput, Fault> {
@@ -315,6 +359,9 @@ impl ToolHost for Host {
         else {
             return unknown(format!("the component that made the call to {} is not loaded", call.target));
         };
+        if cluster::is_cluster_call(&call.function) {
+            return cluster::fate(&plugin, call).await;
+        }
         match plugin.endpoints.get(&call.target.cluster) {
             Some(endpoint) => deed::fate(endpoint, &call.idempotency_key).await,
             None => unknown(format!("endpoint `{}` is no longer granted", call.target.cluster)),

@@ -5,6 +5,7 @@
 //! whether a request is allowed; the broker has.
 
 mod guard;
+mod handshake;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use crate::grant::{Address, Method};
 use crate::secret::Secret;
 use guard::GuardedResolver;
+pub use handshake::handshake;
 
 /// Response headers a guest may see; the rest is the transport's, or somebody's session.
 const HEADERS_PASSED: [&str; 6] =
@@ -79,6 +81,11 @@ impl Endpoint {
             .build()
             .map_err(|error| format!("endpoint `{name}`: cannot make a client: {error}"))?;
         Ok(Self { name: name.to_owned(), address, secret, client })
+    }
+
+    /// Whether another is the same place with the same credential.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.name == other.name && self.address == other.address && self.secret == other.secret
     }
 
     /// # Errors

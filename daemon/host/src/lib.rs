@@ -11,6 +11,7 @@
 
 mod artifacts;
 mod audit;
+mod breaker;
 mod broker;
 #[allow(
     clippy::all,
@@ -26,8 +27,10 @@ mod functions;
 mod grant;
 mod host;
 mod http;
+mod kube;
 mod limits;
 mod load;
+mod lock;
 mod meter;
 mod plugin;
 mod sandbox;
@@ -35,18 +38,24 @@ mod schema;
 mod secret;
 mod session;
 mod shape;
+mod signature;
 mod state;
+mod survey;
 mod text;
 
 pub use artifacts::Artifact;
-pub use audit::{AuditReport, audit, emit_grant};
+pub use audit::{AuditReport, audit, diff, emit_grant, explain, sarif};
 pub use grant::{Grant, GrantError, Grants, GrantsFileError, Profile};
 pub use host::{Deps, Host, HostConfig, OpenError};
 pub use limits::{LimitOverrides, Limits};
-pub use load::LoadError;
+pub use load::{Compiler, LoadError, compile_for_parent, plugin_name, read_component};
+pub use lock::{Difference, Lock, LockError, Locked};
 pub use schema::{InputSchema, Mismatch};
 pub use secret::SecretSource;
 pub use shape::{Import, Shape};
+pub use signature::{beside as signature_beside, sign, verify as verify_signature};
+pub use state::{JournalState, MemoryState, Owner, StateError, StateStore};
+pub use survey::{InstallError, Installed, Survey, artifact, install, survey};
 
 #[cfg(doc)]
 use sandbox::Sandbox;

@@ -45,6 +45,15 @@ pub const INSTANCES_MAX: usize = 32;
 pub const HANDLES_MAX: usize = 64;
 /// Largest component read. 64 MiB: three times a Python guest with its interpreter.
 pub const COMPONENT_BYTES_MAX: u64 = 64 * MIB;
+/// What compiling one component may take. 2 GiB: a Python guest of 18 MB with its interpreter was seen to take half.
+pub const COMPILE_MEMORY_MAX: u64 = 2048 * MIB;
+/// Above the memory itself, for what is mapped and never touched.
+pub const COMPILE_ADDRESS_SPACE_MAX: u64 = 8192 * MIB;
+/// Over all threads. 10 min: that guest takes one minute optimised, and several in a debug build.
+pub const COMPILE_CPU_S_MAX: u64 = 600;
+pub const COMPILE_WALL_MS_MAX: u64 = 600_000;
+/// Compiled code is some three times its component.
+pub const COMPILE_ARTEFACT_BYTES_MAX: u64 = 512 * MIB;
 /// `list-tools` answers from constants: 8 MiB is plenty. A guest in Python starts in some 100 ms on a loaded machine.
 pub const CATALOGUE_MEMORY_MAX: u64 = 8 * MIB;
 pub const CATALOGUE_CPU_MS: u64 = 200;
@@ -67,6 +76,14 @@ pub const RECEIPT_BODY_MAX: usize = 4096;
 pub const ENDPOINT_TIMEOUT_MS: u64 = 15_000;
 /// How long a lost answer is asked after.
 pub const FATE_TIMEOUT_MS: u64 = 5_000;
+/// Longest wait for an API server. 15 s: a list of a large namespace, not a hung server.
+pub const CLUSTER_TIMEOUT_MS: u64 = 15_000;
+/// An API server's answer before its bookkeeping is taken out, which is often the larger part of it.
+pub const CLUSTER_BODY_MAX: usize = 16 * 1024 * 1024;
+/// Objects in one list. 500: as many as the server itself gives in one piece to kubectl.
+pub const OBJECTS_MAX: u32 = 500;
+/// Lines of a pod's log in one call.
+pub const POD_LOG_LINES_MAX: u32 = 5_000;
 /// Decisions kept for the audit log between two collections.
 pub const HOST_CALL_RECORDS_MAX: usize = 10_000;
 

@@ -1,29 +1,38 @@
 //! From a file to a plugin that may run, step by step; each step can refuse and says what to do about it.
 //!
-//! read and hash → decode → category → imports within the ceiling → types of the world → grant → compile → catalogue →
-//! link. Nothing of a component runs before its grant is found, and nothing but `list-tools`, with every import a trap,
-//! before it is linked.
+//! read and hash → decode → category → imports within the ceiling → types of the world → grant → signature → compile →
+//! link → catalogue → comparison with `plugins.lock`. Nothing of a component runs before its grant is found, and then first
+//! `list-tools`, with every import a trap.
+//!
+//! What runs is what the operator named: where the file holds other bytes than the grant, or bytes that could do more
+//! than what was reviewed, the version that was loaded last goes on under the rights of the present grant file.
 
+mod cache;
 mod catalogue;
 mod compile;
+mod file;
+mod link;
 
-use std::collections::BTreeMap;
-use std::io::Read;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
-use medic_core::Digest;
+use medic_core::{Digest, TimestampMs};
 use medic_ports::tools::RejectedPlugin;
-use tokio::sync::Semaphore;
 
-pub use compile::CompileCache;
+pub use cache::{CompileCache, replace};
+pub use compile::{Compiler, compile_for_parent};
+pub use file::{plugin_name, read as read_component};
 
-use crate::grant::{Grant, Grants, Profile};
+use crate::grant::{ClusterAddress, Grant, Grants};
 use crate::http::Endpoint;
-use crate::limits::{COMPONENT_BYTES_MAX, Limits};
-use crate::plugin::{Guest, Plugin};
+use crate::kube::Cluster;
+use crate::lock::{Difference, Lock, Locked};
+use crate::plugin::{Plugin, Tool};
 use crate::sandbox::Sandbox;
 use crate::secret::{Secret, SecretSource};
-use crate::shape;
+use crate::shape::{self, Shape};
+use crate::signature::{Provenance, beside};
 
 /// Why a component is not loaded. The message names the import, key or type at fault and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,13 +55,27 @@ pub struct Loader<'a> {
     pub grants: &'a Grants,
     pub secrets: &'a BTreeMap<String, SecretSource>,
     pub cache: &'a CompileCache,
+    pub lock: &'a Lock,
+    /// What is loaded now: what has not changed is taken over as it is, with the calls that are under way.
+    pub previous: &'a [Arc<Plugin>],
+    pub now: TimestampMs,
 }
 
 /// What a folder of plugins gave.
 #[derive(Default)]
 pub struct Loaded {
-    pub plugins: Vec<Plugin>,
+    pub plugins: Vec<Arc<Plugin>>,
     pub rejected: Vec<RejectedPlugin>,
+    /// To be recorded: seen for the first time, or no wider than what was agreed to.
+    pub agreed: BTreeMap<String, Locked>,
+    /// Those of them that were never seen before.
+    pub first_seen: BTreeSet<String>,
+}
+
+/// A component that passed every step.
+struct Admitted {
+    plugin: Arc<Plugin>,
+    difference: Difference,
 }
 
 impl Loader<'_> {
@@ -71,21 +94,7 @@ impl Loader<'_> {
         files.sort();
         let mut loaded = Loaded::default();
         for path in &files {
-            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            match self.load(path).and_then(|plugin| unique(&loaded.plugins, plugin)) {
-                Ok(plugin) => {
-                    tracing::info!(plugin = plugin.name, category = %plugin.category, digest = plugin.digest.short(), "plugin loaded");
-                    loaded.plugins.push(plugin);
-                }
-                Err(error) => {
-                    tracing::warn!(file, code = error.code, reason = error.message, "plugin rejected");
-                    loaded.rejected.push(RejectedPlugin {
-                        file,
-                        code: error.code.to_owned(),
-                        reason: error.message,
-                    });
-                }
-            }
+            self.load_into(&mut loaded, path);
         }
         let stems: Vec<_> = files.iter().filter_map(|path| path.file_stem()?.to_str()).collect();
         for name in self.grants.names().filter(|name| !stems.contains(name)) {
@@ -98,40 +107,155 @@ impl Loader<'_> {
         Ok(loaded)
     }
 
-    /// # Errors
-    /// The first step that refuses.
-    pub fn load(&self, path: &Path) -> Result<Plugin, LoadError> {
-        let name = plugin_name(path)?;
-        let bytes = read(path)?;
-        let shape = shape::read(&bytes)?;
-        let category = shape::category(&shape)?;
-        shape::check_imports(&shape, category, self.profile_of(&name))?;
-        shape::check_structure(&bytes, &shape, category)?;
-        let grant = self.grant(&name, &shape.digest, category)?;
-        let endpoints = self.endpoints(&grant)?;
-        let engine = self.sandbox.engine(category);
-        let component = self.cache.compile(engine, &shape.digest, &bytes)?;
-        let tools = catalogue::read(self.sandbox, engine, &component)?;
-        let guest = self.link(engine, &component, category, grant.profile)?;
-        Ok(Plugin {
-            name,
-            digest: shape.digest.clone(),
-            category,
-            grant_digest: grant.digest_of_terms(),
-            grant,
-            endpoints,
-            imports: shape.functions(),
-            tools,
-            guest,
-            slots: Semaphore::new(Limits::concurrency(category).0),
+    fn load_into(&self, loaded: &mut Loaded, path: &Path) {
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut reject = |error: LoadError| {
+            let known = self.previous.iter().any(|plugin| file == format!("{}.wasm", plugin.name));
+            tracing::warn!(file, code = error.code, reason = error.message, known, "plugin rejected");
+            loaded.rejected.push(RejectedPlugin {
+                file: file.clone(),
+                code: error.code.to_owned(),
+                reason: error.message,
+            });
+        };
+        let (plugin, agreed) = match self.load(path) {
+            Ok(Admitted { plugin, .. }) => (plugin, true),
+            Err((error, None)) => return reject(error),
+            // What goes on running was agreed to before; the record may be ahead of it already.
+            Err((mut error, Some(plugin))) => {
+                error.message.push_str(&format!("; {} goes on running", plugin.digest.short()));
+                reject(error);
+                (plugin, false)
+            }
+        };
+        if let Err(error) = unique(&loaded.plugins, &plugin) {
+            return reject(error);
+        }
+        let news = !self.previous.iter().any(|previous| Arc::ptr_eq(previous, &plugin));
+        if news {
+            let Plugin { name, category, digest, provenance, .. } = &*plugin;
+            tracing::info!(plugin = name, %category, digest = digest.short(), %provenance, "plugin loaded");
+        }
+        let recorded = self.lock.get(&plugin.name);
+        if agreed && recorded.is_none_or(|locked| *locked != plugin.locked) {
+            if recorded.is_none() {
+                loaded.first_seen.insert(plugin.name.clone());
+            }
+            loaded.agreed.insert(plugin.name.clone(), plugin.locked.clone());
+        }
+        loaded.plugins.push(plugin);
+    }
+
+    /// One file. Beside an error, the version that goes on running in its place.
+    fn load(&self, path: &Path) -> Result<Admitted, (LoadError, Option<Arc<Plugin>>)> {
+        let name = file::plugin_name(path).map_err(|error| (error, None))?;
+        let bytes = file::read(path).map_err(|error| (error, None))?;
+        let digest = Digest::of_bytes(&bytes);
+        self.load_bytes(path, &name, &bytes).map_err(|error| {
+            let kept = match (self.grants.get(&name), self.lock.get(&name)) {
+                (Some(Ok(grant)), _) if grant.digest != digest => self.keep(&name, grant, &grant.digest),
+                (Some(Ok(grant)), Some(locked)) if error.code == "PENDING_REVIEW" => {
+                    self.keep(&name, grant, &locked.digest)
+                }
+                _ => None,
+            };
+            (error, kept.map(|admitted| admitted.plugin))
         })
     }
 
-    fn profile_of(&self, name: &str) -> Profile {
-        match self.grants.get(name) {
-            Some(Ok(grant)) => grant.profile,
-            _ => Profile::Pure,
+    fn load_bytes(&self, path: &Path, name: &str, bytes: &[u8]) -> Result<Admitted, LoadError> {
+        let shape = shape::read(bytes)?;
+        let category = shape::category(&shape)?;
+        let profile = self.grants.get(name).and_then(|grant| grant.as_ref().ok()).map(|grant| grant.profile);
+        shape::check_imports(&shape, category, profile.unwrap_or_default())?;
+        shape::check_structure(bytes, &shape, category)?;
+        let grant = self.grant(name, &shape.digest, category)?;
+        let detached = std::fs::read_to_string(beside(path)).ok();
+        let provenance =
+            self.grants.trust().judge(&shape.digest, detached.as_deref(), &grant.signatures, self.now)?;
+        if let Provenance::Overridden(word) = &provenance {
+            tracing::warn!(
+                plugin = name,
+                digest = shape.digest.short(),
+                reason = word.reason,
+                "UNSIGNED plugin is let run: {provenance}"
+            );
         }
+        let admitted = self.admit(name, bytes, &shape, grant, provenance)?;
+        if let Difference::Widened { more } = &admitted.difference {
+            let message = format!(
+                "it could do more than what was reviewed: {}; read `medic plugin audit`, then accept it with `medic plugin \
+                 install --accept-widening`",
+                more.join(", ")
+            );
+            return Err(LoadError::new("PENDING_REVIEW", message));
+        }
+        Ok(admitted)
+    }
+
+    /// The version that was loaded last, under the present grant's rights; `None` when it cannot be had or may not run.
+    fn keep(&self, name: &str, grant: &Grant, wanted: &Digest) -> Option<Admitted> {
+        let grant = Grant { digest: wanted.clone(), ..grant.clone() };
+        let previous = self.previous.iter().find(|plugin| plugin.name == name && plugin.digest == *wanted);
+        let locked = self.lock.get(name).filter(|locked| locked.digest == *wanted);
+        let key = match previous {
+            Some(previous) => previous.provenance.key(),
+            None => locked.and_then(|locked| locked.signer.as_deref()),
+        };
+        let provenance = self.grants.trust().judge_kept(wanted, key, &grant.signatures, self.now).ok()?;
+        // In memory it was; on disk its bytes are what its digest says. Either way it was agreed to before.
+        let bytes = self.cache.held_bytes(wanted);
+        let shape = match (&bytes, previous) {
+            (Some(bytes), _) => shape::read(bytes).ok()?,
+            (None, Some(previous)) => return self.unchanged(previous, &grant),
+            (None, None) => return None,
+        };
+        if shape::category(&shape).ok()? != grant.category {
+            return None;
+        }
+        self.admit(name, &bytes?, &shape, grant, provenance).ok()
+    }
+
+    /// A plugin that is loaded, when nothing about it has changed.
+    fn unchanged(&self, previous: &Arc<Plugin>, grant: &Grant) -> Option<Admitted> {
+        let endpoints = self.endpoints(grant).ok()?;
+        previous.is_like(grant, &endpoints).then(|| Admitted {
+            plugin: previous.clone(),
+            difference: self.lock.compare(&previous.name, &previous.locked),
+        })
+    }
+
+    /// The steps behind grant and signature, and the comparison with what was agreed to.
+    fn admit(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        shape: &Shape,
+        grant: Grant,
+        provenance: Provenance,
+    ) -> Result<Admitted, LoadError> {
+        let (category, digest) = (grant.category, shape.digest.clone());
+        let same = |plugin: &&Arc<Plugin>| {
+            plugin.name == name && plugin.digest == digest && plugin.provenance == provenance
+        };
+        if let Some(unchanged) =
+            self.previous.iter().find(same).and_then(|previous| self.unchanged(previous, &grant))
+        {
+            return Ok(unchanged);
+        }
+        let endpoints = self.endpoints(&grant)?;
+        let clusters = self.clusters(&grant)?;
+        let engine = self.sandbox.engine(category);
+        let component = self.cache.compile(engine, &digest, bytes)?;
+        let guest = link::link(self.sandbox, engine, &component, category, grant.profile)?;
+        let tools = catalogue::read(self.sandbox, engine, &component)?;
+        let locked = locked(shape, category, &tools, &provenance);
+        let difference = self.lock.compare(name, &locked);
+        if !matches!(difference, Difference::Widened { .. }) {
+            self.cache.hold(&digest, bytes);
+        }
+        let plugin = Plugin::new(name, shape, grant, endpoints, provenance, locked, tools, guest);
+        Ok(Admitted { plugin: Arc::new(Plugin { clusters, ..plugin }), difference })
     }
 
     fn grant(
@@ -170,6 +294,18 @@ impl Loader<'_> {
         Ok(grant)
     }
 
+    fn clusters(&self, grant: &Grant) -> Result<BTreeMap<String, Cluster>, LoadError> {
+        let granted = grant.kubernetes.iter().flat_map(|kubernetes| &kubernetes.clusters);
+        let connect = |(name, address): (&String, &ClusterAddress)| {
+            let cluster = self.sandbox.block_on(Cluster::connect(name, address));
+            let cluster = cluster.map_err(|fault| LoadError::new("CLUSTER_UNUSABLE", fault.message))?;
+            let cluster = cluster
+                .map_err(|why| LoadError::new("CLUSTER_UNUSABLE", format!("cluster `{name}`: {why}")))?;
+            Ok((name.clone(), cluster))
+        };
+        granted.map(connect).collect()
+    }
+
     fn endpoints(&self, grant: &Grant) -> Result<BTreeMap<String, Endpoint>, LoadError> {
         let mut endpoints = BTreeMap::new();
         for (name, address) in &grant.addresses {
@@ -186,88 +322,48 @@ impl Loader<'_> {
         }
         Ok(endpoints)
     }
-
-    fn link(
-        &self,
-        engine: &wasmtime::Engine,
-        component: &wasmtime::component::Component,
-        category: medic_core::ToolCategory,
-        profile: Profile,
-    ) -> Result<Guest, LoadError> {
-        let failed =
-            |error: wasmtime::Error| LoadError::new("LINK_FAILED", format!("it cannot be linked: {error:#}"));
-        let mut linker = self
-            .sandbox
-            .linker(category, profile)
-            .ok_or_else(|| LoadError::new("LINK_FAILED", "no linker exists for its category"))?;
-        if profile == Profile::Pure {
-            link_wasi_as_traps(&mut linker, engine, component).map_err(failed)?;
-        }
-        Guest::new(category, linker.instantiate_pre(component).map_err(failed)?)
-    }
 }
 
-/// Ambient WASI that a guest's runtime drags in and that is not given: calling any of it is a trap. Only this is stubbed;
-/// what is missing of the contract stays missing.
-fn link_wasi_as_traps(
-    linker: &mut wasmtime::component::Linker<crate::session::Session>,
-    engine: &wasmtime::Engine,
-    component: &wasmtime::component::Component,
-) -> wasmtime::Result<()> {
-    use wasmtime::component::ResourceType;
-    use wasmtime::component::types::ComponentItem;
-    for (name, item) in component.component_type().imports(engine) {
-        let ComponentItem::ComponentInstance(interface) = item.ty else { continue };
-        if !name.starts_with("wasi:") {
-            continue;
-        }
-        let mut instance = linker.instance(name)?;
-        for (export, item) in interface.exports(engine) {
-            match item.ty {
-                ComponentItem::ComponentFunc(_) => {
-                    let words = format!("{name} {export} is not there under profile pure");
-                    instance.func_new(export, move |_, _, _, _| Err(wasmtime::Error::msg(words.clone())))?;
-                }
-                ComponentItem::Resource(_) => {
-                    instance.resource(export, ResourceType::host::<()>(), |_, _| Ok(()))?
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(())
+/// What a component is, without any grant: for `medic plugin install`, which compiles it and asks it for its tools.
+///
+/// # Errors
+/// The first step that refuses.
+pub fn examine(
+    sandbox: &Sandbox,
+    cache: &CompileCache,
+    bytes: &[u8],
+    provenance: &Provenance,
+) -> Result<Locked, LoadError> {
+    let shape = shape::read(bytes)?;
+    let category = shape::category(&shape)?;
+    shape::check_imports(&shape, category, crate::grant::Profile::Pure)?;
+    shape::check_structure(bytes, &shape, category)?;
+    let engine = sandbox.engine(category);
+    let component = cache.compile(engine, &shape.digest, bytes)?;
+    let tools = catalogue::read(sandbox, engine, &component)?;
+    Ok(locked(&shape, category, &tools, provenance))
 }
 
-fn plugin_name(path: &Path) -> Result<String, LoadError> {
-    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if stem.is_empty() || stem.len() > 64 || !stem.chars().all(fine) {
-        return Err(LoadError::new(
-            "FILE_NAME",
-            "the file's name must be lower-case letters, digits and hyphens, as the grant file names it",
-        ));
+fn locked(
+    shape: &Shape,
+    category: medic_core::ToolCategory,
+    tools: &[Tool],
+    provenance: &Provenance,
+) -> Locked {
+    let tools: BTreeMap<String, Digest> =
+        tools.iter().map(|tool| (tool.name.to_string(), tool.digest())).collect();
+    Locked {
+        digest: shape.digest.clone(),
+        category,
+        functions: shape.functions().into_iter().collect(),
+        catalogue: Digest::of(&("medic-catalogue-v1", &tools)),
+        signer: provenance.key().map(str::to_owned),
+        tools,
     }
-    Ok(stem.to_owned())
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let failed =
-        |error: std::io::Error| LoadError::new("FILE_UNREADABLE", format!("it cannot be read: {error}"));
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
-    // The length on disk may change while reading; what counts is what was read.
-    file.take(COMPONENT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > COMPONENT_BYTES_MAX {
-        return Err(LoadError::new(
-            "FILE_TOO_LARGE",
-            format!("it is larger than {COMPONENT_BYTES_MAX} bytes"),
-        ));
-    }
-    Ok(bytes)
 }
 
 /// A tool's name means one tool on the whole host; the first plugin in order of file names keeps it.
-fn unique(loaded: &[Plugin], plugin: Plugin) -> Result<Plugin, LoadError> {
+fn unique(loaded: &[Arc<Plugin>], plugin: &Plugin) -> Result<(), LoadError> {
     for tool in &plugin.tools {
         if let Some(owner) = loaded.iter().find(|other| other.tool(&tool.name).is_some()) {
             let message =
@@ -275,5 +371,5 @@ fn unique(loaded: &[Plugin], plugin: Plugin) -> Result<Plugin, LoadError> {
             return Err(LoadError::new("TOOL_NAME_TAKEN", message));
         }
     }
-    Ok(plugin)
+    Ok(())
 }

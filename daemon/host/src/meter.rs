@@ -3,6 +3,7 @@
 //! Owns the counting. Time is the sandbox's own monotonic time: a wall clock that jumps, or a test's clock that stands
 //! still, must not lift a limit.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use medic_core::{Fault, FaultKind};
@@ -15,6 +16,9 @@ use crate::limits::{INSTANCES_MAX, Limits, TABLE_ELEMENTS_MAX, TICK_MS};
 /// has, not to go on.
 const WRAP_UP_MS: u64 = 500;
 
+/// Functions named in the words about a limit.
+const TOP_CALLS: usize = 3;
+
 /// A limit of the sandbox that was reached.
 pub fn exceeded(code: &str, what: &str, used: u64, limit: u64) -> Fault {
     Fault::new(FaultKind::Sandbox, code, format!("the tool used up its {what}: {used}, the limit is {limit}"))
@@ -24,6 +28,7 @@ pub struct Meter {
     limits: Limits,
     started: Instant,
     host_calls: u32,
+    by_function: BTreeMap<String, u32>,
     second: Instant,
     calls_in_second: u32,
     answers: u64,
@@ -47,6 +52,7 @@ impl Meter {
             limits,
             started: now,
             host_calls: 0,
+            by_function: BTreeMap::new(),
             second: now,
             calls_in_second: 0,
             answers: 0,
@@ -70,8 +76,13 @@ impl Meter {
     ///
     /// # Errors
     /// `SANDBOX_HOST_CALLS`.
-    pub fn host_call(&mut self) -> Result<Pace, Fault> {
+    pub fn host_call(&mut self, function: &str) -> Result<Pace, Fault> {
         self.host_calls = self.host_calls.saturating_add(1);
+        if let Some(count) = self.by_function.get_mut(function) {
+            *count += 1;
+        } else {
+            self.by_function.insert(function.to_owned(), 1);
+        }
         let limit = self.limits.host_calls;
         if self.host_calls > limit {
             return Err(exceeded(
@@ -91,6 +102,17 @@ impl Meter {
             return Ok(Pace::Go);
         }
         Ok(Pace::Wait(Duration::from_secs(1).saturating_sub(elapsed)))
+    }
+
+    /// The host functions that were called most, for whoever wonders where a limit went.
+    pub fn top_host_calls(&self) -> String {
+        let mut calls: Vec<_> = self.by_function.iter().collect();
+        calls.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        if calls.is_empty() {
+            return "no host calls".to_owned();
+        }
+        let top = calls.iter().take(TOP_CALLS).map(|(function, count)| format!("{function} {count}"));
+        format!("host calls: {}", top.collect::<Vec<_>>().join(", "))
     }
 
     /// Counts bytes about to be handed to the guest.
@@ -236,10 +258,11 @@ mod tests {
             host_calls_per_second: 2,
             ..Limits::of(ToolCategory::Query)
         });
-        assert!(matches!(meter.host_call(), Ok(Pace::Go)));
-        assert!(matches!(meter.host_call(), Ok(Pace::Go)));
-        assert!(matches!(meter.host_call(), Ok(Pace::Wait(_))));
-        assert_eq!(meter.host_call().err().unwrap().code, "SANDBOX_HOST_CALLS");
+        assert!(matches!(meter.host_call("state.get"), Ok(Pace::Go)));
+        assert!(matches!(meter.host_call("state.get"), Ok(Pace::Go)));
+        assert!(matches!(meter.host_call("state.get"), Ok(Pace::Wait(_))));
+        assert_eq!(meter.host_call("metrics.query").err().unwrap().code, "SANDBOX_HOST_CALLS");
+        assert_eq!(meter.top_host_calls(), "host calls: state.get 3, metrics.query 1");
     }
 
     #[tokio::test]

@@ -7,14 +7,20 @@ use tokio::sync::Semaphore;
 use wasmtime::Store;
 use wasmtime::component::Resource;
 
+use crate::breaker::Breaker;
 use crate::contract::host::types::{ErrorKind, HostError};
 use crate::contract::tool::{CallContext, ChangePlan, Output, SnapshotItem, StepReport, ToolError, Verdict};
 use crate::contract::{destructive, diagnostic, query, remediation};
 use crate::grant::Grant;
 use crate::http::Endpoint;
+use crate::kube::Cluster;
+use crate::limits::Limits;
 use crate::load::LoadError;
+use crate::lock::Locked;
 use crate::schema::InputSchema;
 use crate::session::{GRANT_REP, MintedGrant, Session, error};
+use crate::shape::Shape;
+use crate::signature::Provenance;
 
 pub struct Plugin {
     /// As the grant file names it; the file's name without `.wasm`.
@@ -24,12 +30,17 @@ pub struct Plugin {
     pub grant: Grant,
     pub grant_digest: Digest,
     pub endpoints: BTreeMap<String, Endpoint>,
+    pub clusters: BTreeMap<String, Cluster>,
     /// Host functions the bytes import.
     pub imports: Vec<String>,
     pub tools: Vec<Tool>,
+    /// What it could do, as `plugins.lock` says it.
+    pub locked: Locked,
+    pub provenance: Provenance,
     pub guest: Guest,
     /// Calls at a time.
     pub slots: Semaphore,
+    pub breaker: Breaker,
 }
 
 /// One tool of a plugin's catalogue.
@@ -41,11 +52,61 @@ pub struct Tool {
     pub schema: InputSchema,
 }
 
+impl Tool {
+    /// Of everything a caller is told of it.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&(&self.name, &self.title, &self.description, self.schema.canonical()))
+    }
+}
+
 impl Plugin {
+    #[allow(clippy::too_many_arguments, reason = "each is the fruit of one step of loading")]
+    pub fn new(
+        name: &str,
+        shape: &Shape,
+        grant: Grant,
+        endpoints: BTreeMap<String, Endpoint>,
+        provenance: Provenance,
+        locked: Locked,
+        tools: Vec<Tool>,
+        guest: Guest,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            digest: shape.digest.clone(),
+            category: grant.category,
+            grant_digest: grant.digest_of_terms(),
+            slots: Semaphore::new(Limits::concurrency(grant.category).0),
+            grant,
+            endpoints,
+            clusters: BTreeMap::new(),
+            imports: shape.functions(),
+            tools,
+            locked,
+            provenance,
+            guest,
+            breaker: Breaker::default(),
+        }
+    }
+
+    /// Whether a load under these terms would give this plugin again.
+    pub fn is_like(&self, grant: &Grant, endpoints: &BTreeMap<String, Endpoint>) -> bool {
+        let same = |(name, endpoint): (&String, &Endpoint)| {
+            endpoints.get(name).is_some_and(|other| other.is_like(endpoint))
+        };
+        self.grant == *grant && self.endpoints.len() == endpoints.len() && self.endpoints.iter().all(same)
+    }
+
     pub fn endpoint(&self, name: &str) -> Result<&Endpoint, HostError> {
         let missing =
             || error(ErrorKind::Internal, "ENDPOINT_MISSING", format!("endpoint `{name}` was not set up"));
         self.endpoints.get(name).ok_or_else(missing)
+    }
+
+    pub fn cluster(&self, name: &str) -> Result<&Cluster, HostError> {
+        let missing =
+            || error(ErrorKind::Internal, "CLUSTER_MISSING", format!("cluster `{name}` was not set up"));
+        self.clusters.get(name).ok_or_else(missing)
     }
 
     pub fn tool(&self, name: &ToolName) -> Option<&Tool> {

@@ -31,6 +31,8 @@ use crate::text;
 
 /// Threads for guests, apart from the daemon's own, so that a spinning tool delays tools and nobody else.
 const THREADS: usize = 2;
+/// Steps of niceness that guests are behind the daemon. 5: under load they get a third of its share, and never nothing.
+const NICENESS: i32 = 5;
 /// A call that is told to end has this long to do so.
 const END_GRACE: Duration = Duration::from_secs(2);
 
@@ -54,6 +56,7 @@ impl Sandbox {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("medic-tools")
+            .on_thread_start(yield_to_the_daemon)
             .enable_all()
             .build()
             .map_err(|error| format!("cannot start the threads for tools: {error}"))?;
@@ -203,6 +206,11 @@ impl Drop for Sandbox {
     }
 }
 
+/// An engine whose artefacts both engines of a sandbox take, and that reserves no room for instances.
+pub fn compiling_engine() -> wasmtime::Result<Engine> {
+    Engine::new(&config(false))
+}
+
 fn config(pooled: bool) -> Config {
     let mut config = Config::new();
     config
@@ -252,6 +260,13 @@ fn linker(engine: &Engine, category: ToolCategory, profile: Profile) -> wasmtime
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     }
     Ok(linker)
+}
+
+/// Puts the calling thread behind the daemon's own in the scheduler's eyes, so that a spinning guest delays no timer.
+fn yield_to_the_daemon() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "threads for tools run at the daemon's own priority");
+    }
 }
 
 /// Advances the epoch of both engines while either lives. On a thread of its own: a runtime whose threads all run guests
@@ -311,6 +326,7 @@ async fn call(
         Ok(Err(error)) => Err(Ended::Fault(tool_fault(&error))),
         Err(trap) => Err(why(&session, &trap)),
     };
+    let answer = answer.map_err(|ended| with_calls(ended, &session));
     (answer, session)
 }
 
@@ -323,6 +339,17 @@ fn why(session: &Session, trap: &wasmtime::Error) -> Ended {
         return Ended::Fault(refused.clone());
     }
     Ended::Fault(trap_fault(trap, session.meter.limits().hostcall_fuel))
+}
+
+/// A limit is easier to judge beside what the tool was busy with.
+fn with_calls(ended: Ended, session: &Session) -> Ended {
+    match ended {
+        Ended::Fault(mut fault) if fault.kind == FaultKind::Sandbox => {
+            fault.message = format!("{}; {}", fault.message, session.meter.top_host_calls());
+            Ended::Fault(fault)
+        }
+        other => other,
+    }
 }
 
 /// A trap in words an operator can use.

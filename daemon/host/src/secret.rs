@@ -29,7 +29,7 @@ impl fmt::Debug for SecretSource {
 }
 
 /// A credential in hand.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl fmt::Debug for Secret {

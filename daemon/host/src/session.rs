@@ -37,7 +37,7 @@ pub struct World {
     pub logs: Arc<dyn Logs>,
     pub knowledge: Arc<dyn Knowledge>,
     pub broker: Broker,
-    pub state: Box<dyn StateStore>,
+    pub state: Arc<dyn StateStore>,
     pub artifacts: Artifacts,
 }
 
@@ -127,7 +127,7 @@ impl Session {
     /// The way in of every host call that has an answer to refuse with. The outer error traps the guest, the inner one
     /// is its answer.
     pub async fn admit(&mut self, facts: CallFacts<'_>) -> wasmtime::Result<Result<Decision, HostError>> {
-        match self.meter.host_call() {
+        match self.meter.host_call(facts.function) {
             Ok(Pace::Go) => {}
             Ok(Pace::Wait(wait)) => tokio::time::sleep(wait.min(self.meter.remaining())).await,
             Err(fault) => return Err(self.end(Ended::Fault(fault))),

@@ -32,6 +32,7 @@ pub struct Import {
     pub functions: Vec<String>,
     #[serde(skip)]
     namespace: String,
+    /// Major and minor of a released version; a draft has none.
     #[serde(skip)]
     version: Option<(u64, u64)>,
 }
@@ -278,6 +279,16 @@ pub fn check_structure(bytes: &[u8], shape: &Shape, category: ToolCategory) -> R
     })
 }
 
+/// As [`fits`], told from names alone where that is enough: comparing types takes a whole pass over the bytes.
+pub fn might_fit(shape: &Shape, category: ToolCategory) -> bool {
+    let ceiling = ceiling(category);
+    let mut functions = shape.imports.iter().flat_map(|import| &import.functions);
+    shape.categories.contains(&category)
+        && shape.loose_imports.is_empty()
+        && shape.imports.iter().all(Import::is_contract)
+        && functions.all(|function| ceiling.contains(function))
+}
+
 /// Whether the component could stand where the category's world asks for one.
 pub fn fits(bytes: &[u8], category: ToolCategory) -> Result<(), String> {
     let contract = contract().map_err(|error| error.message)?;
@@ -313,7 +324,9 @@ fn import(resolve: &Resolve, key: &WorldKey, id: InterfaceId) -> Import {
             .map(|function| format!("{name}.{}", function.rsplit(']').next().unwrap_or(function)))
             .collect(),
         namespace: package.map(|package| package.name.namespace.clone()).unwrap_or_default(),
-        version: version.map(|version| (version.major, version.minor)),
+        version: version
+            .filter(|version| version.pre.is_empty())
+            .map(|version| (version.major, version.minor)),
     }
 }
 

@@ -30,6 +30,9 @@ pub struct LogAnswer {
     pub lines: Vec<LogLine>,
     /// Lines that matched and were cut by the limit.
     pub dropped: u64,
+    /// Sources that could not be read while others could: the answer is not the whole.
+    #[serde(default)]
+    pub unread: Vec<Fault>,
 }
 
 #[async_trait]
@@ -37,4 +40,12 @@ pub trait Logs: Send + Sync + 'static {
     /// # Errors
     /// `LOGS_UNREADABLE` with the source's name; a source that is merely empty answers with no line.
     async fn search(&self, query: &LogQuery) -> Result<LogAnswer, Fault>;
+
+    /// The services that have logs within the window, in order of name. Empty: the source cannot tell.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    async fn services(&self, _window: TimeRange) -> Result<Vec<String>, Fault> {
+        Ok(Vec::new())
+    }
 }

@@ -55,6 +55,9 @@ pub struct ObservedCall {
     pub target: Target,
     /// Whether the grant names a way back for it.
     pub reversible: bool,
+    /// Pods that it would start, stop or replace.
+    #[serde(default)]
+    pub pods: u32,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

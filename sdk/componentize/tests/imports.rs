@@ -19,7 +19,34 @@ use wit_parser::decoding::{DecodedWasm, decode};
 use wit_parser::{Resolve, WorldId, WorldItem};
 
 /// Folder, category, and every host function its code reaches. `log.emit` is there for the message of a panic.
-const COMPONENTS: [(&str, &str, &[&str]); 5] = [
+const COMPONENTS: [(&str, &str, &[&str]); 11] = [
+    (
+        "kubernetes-read",
+        "query",
+        &["artifacts.put", "k8s-read.get", "k8s-read.list-objects", "k8s-read.pod-logs", "log.emit"],
+    ),
+    ("prometheus", "query", &["clock.now-ms", "log.emit", "metrics.query", "metrics.query-range"]),
+    ("network", "diagnostic", &["clock.now-ms", "log.emit", "probe.dns", "probe.tls"]),
+    (
+        "kubernetes-change",
+        "remediation",
+        &[
+            "k8s-change.cordon",
+            "k8s-change.restart-pod",
+            "k8s-change.rollout-restart",
+            "k8s-change.rollout-undo",
+            "k8s-change.scale",
+            "k8s-read.get",
+            "k8s-read.list-objects",
+            "log.emit",
+        ],
+    ),
+    ("http-admin", "remediation", &["http-change.send", "http-read.send", "log.emit"]),
+    (
+        "kubernetes-destroy",
+        "destructive",
+        &["k8s-destroy.delete", "k8s-read.get", "k8s-read.list-objects", "log.emit"],
+    ),
     ("error-ratio", "query", &["log.emit", "metrics.query-many"]),
     ("search-logs", "query", &["artifacts.put", "clock.now-ms", "log.emit", "logs.search"]),
     ("probe-endpoint", "diagnostic", &["http-read.send", "log.emit", "probe.tcp"]),

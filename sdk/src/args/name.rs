@@ -64,9 +64,69 @@ impl ArgType for ServiceName {
     }
 }
 
+/// The name of a Kubernetes object or namespace: lower case letters, digits, `-` and `.`, a letter or digit at both ends,
+/// at most 253 characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectName(String);
+
+const OBJECT_LENGTH_MAX: usize = 253;
+
+impl ObjectName {
+    /// Reads a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let label = |label: &str| {
+            let bytes = label.as_bytes();
+            let ends = bytes.first().is_some_and(alphanumeric) && bytes.last().is_some_and(alphanumeric);
+            ends && bytes.iter().all(|byte| alphanumeric(byte) || *byte == b'-')
+        };
+        let within = text.len() <= OBJECT_LENGTH_MAX && text.split('.').all(label);
+        within.then(|| Self(text.to_owned()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl ArgType for ObjectName {
+    const DEPTH: usize = 0;
+
+    fn schema() -> Value {
+        json!({ "type": "string", "maxLength": OBJECT_LENGTH_MAX, "pattern": "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$" })
+    }
+
+    fn parse(value: &Value, at: &str) -> Result<Self, ArgError> {
+        let text = value.as_str().ok_or_else(|| mismatch(at, "a string", value))?;
+        Self::parse(text).ok_or_else(|| ArgError {
+            pointer: at.to_owned(),
+            message: format!(
+                "expected the name of an object: a-z, 0-9 and .- inside, at most {OBJECT_LENGTH_MAX} characters"
+            ),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_object_name_cannot_mean_another_path() {
+        for text in ["web", "web-6c959dc85d-vxxff", "a.b-c.d1", &"a".repeat(253)] {
+            assert_eq!(ObjectName::parse(text).unwrap().as_str(), text);
+        }
+        for text in ["", ".", "..", "a..b", "a/b", "a_b", "-a", "a.", "A", "a%2f", &"a".repeat(254)] {
+            assert_eq!(ObjectName::parse(text), None, "{text:?}");
+        }
+    }
 
     #[test]
     fn a_name_is_a_name_and_nothing_else() {

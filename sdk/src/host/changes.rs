@@ -78,9 +78,72 @@ impl HttpDestroy<'_> {
 }
 
 /// Changes of Kubernetes objects. The host keeps a pre-image of each.
+///
+/// `perform_…` carries out a step made with the constructor of the same name of [`Change`](crate::plan::Change): the step's
+/// target with the step's parameters, so that nothing else can be asked for than what was approved. The plain calls are for
+/// a revert, whose parameters are what was saved.
 pub struct KubernetesChange<'h>(pub(super) &'h Handle);
 
+#[derive(serde::Deserialize)]
+struct Replicas {
+    replicas: u32,
+}
+
+#[derive(serde::Deserialize)]
+struct Revision {
+    to_revision: u64,
+}
+
+#[derive(serde::Deserialize)]
+struct Unschedulable {
+    unschedulable: bool,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct Grace {
+    grace_seconds: Option<u32>,
+}
+
 impl KubernetesChange<'_> {
+    /// # Errors
+    /// The step is another one, or the host refuses or fails.
+    pub fn perform_scale(&self, grant: &Grant<'_>, step: &Step) -> ToolResult<Receipt> {
+        let Replicas { replicas } = step.params()?;
+        Ok(self.scale(grant, &step.target, replicas)?)
+    }
+
+    /// # Errors
+    /// The host refuses or fails.
+    pub fn perform_rollout_restart(&self, grant: &Grant<'_>, step: &Step) -> ToolResult<Receipt> {
+        Ok(self.rollout_restart(grant, &step.target)?)
+    }
+
+    /// # Errors
+    /// The step is another one, or the host refuses or fails.
+    pub fn perform_rollout_undo(&self, grant: &Grant<'_>, step: &Step) -> ToolResult<Receipt> {
+        let Revision { to_revision } = step.params()?;
+        Ok(self.rollout_undo(grant, &step.target, Some(to_revision))?)
+    }
+
+    /// # Errors
+    /// The host refuses or fails.
+    pub fn perform_patch(&self, grant: &Grant<'_>, step: &Step) -> ToolResult<Receipt> {
+        Ok(self.patch(grant, &step.target, &step.params_json)?)
+    }
+
+    /// # Errors
+    /// The host refuses or fails.
+    pub fn perform_restart_pod(&self, grant: &Grant<'_>, step: &Step) -> ToolResult<Receipt> {
+        Ok(self.restart_pod(grant, &step.target)?)
+    }
+
+    /// # Errors
+    /// The step is another one, or the host refuses or fails.
+    pub fn perform_cordon(&self, grant: &Grant<'_>, step: &Step) -> ToolResult<Receipt> {
+        let Unschedulable { unschedulable } = step.params()?;
+        Ok(self.cordon(grant, &step.target, unschedulable)?)
+    }
+
     /// Sets the number of replicas.
     ///
     /// # Errors
@@ -154,6 +217,23 @@ impl KubernetesChange<'_> {
 pub struct KubernetesDestroy<'h>(pub(super) &'h Handle);
 
 impl KubernetesDestroy<'_> {
+    /// Carries out a step made with [`Change::delete`](crate::plan::Change::delete).
+    ///
+    /// # Errors
+    /// The step is another one, or the host refuses or fails.
+    pub fn perform_delete(&self, grant: &Grant<'_>, step: &Step) -> ToolResult<Receipt> {
+        let grace: Option<Grace> = step.params()?;
+        Ok(self.delete(grant, &step.target, grace.unwrap_or_default().grace_seconds)?)
+    }
+
+    /// Carries out a step made with [`Change::evict`](crate::plan::Change::evict).
+    ///
+    /// # Errors
+    /// The host refuses or fails.
+    pub fn perform_evict(&self, grant: &Grant<'_>, step: &Step) -> ToolResult<Receipt> {
+        Ok(self.evict(grant, &step.target)?)
+    }
+
     /// Deletes an object.
     ///
     /// # Errors

@@ -55,11 +55,19 @@ impl Script {
     ) -> Result<Receipt, HostError> {
         let detail = format!("{} {} {}{rest}", target.kind, target.cluster, target.name);
         let budget = &grant.script().remaining_operations;
-        let refusal = if self.allowed.borrow().as_ref() != Some(target) {
+        let allowed = self.allowed.borrow().clone();
+        let named = allowed.as_ref().is_some_and(|allowed| allowed.names(function));
+        let refusal = if allowed.as_ref().map(|allowed| &allowed.target) != Some(target) {
             Some(host_error(
                 HostErrorKind::OutsidePlan,
                 "OUTSIDE_PLAN",
                 format!("not the target of this step: {detail}"),
+            ))
+        } else if !named {
+            Some(host_error(
+                HostErrorKind::OutsidePlan,
+                "OPERATION_OUTSIDE_PLAN",
+                format!("not the operation of this step: {function}"),
             ))
         } else if budget.get() == 0 {
             Some(host_error(HostErrorKind::Quota, "BUDGET_USED_UP", "the grant allows no more operations"))
@@ -116,6 +124,7 @@ impl Backend for Script {
     }
 
     fn state_get(&self, key: &str) -> Result<Option<Vec<u8>>, HostError> {
+        self.kept_with.borrow_mut().insert(Function::StateGet);
         match self.failure_of(Function::StateGet) {
             Some(Failure::Garbage) => Ok(Some(vec![0xff, 0x00, 0xfe])),
             Some(failure) => failed::<String>(Function::StateGet, failure).map(|_| None),
@@ -124,6 +133,7 @@ impl Backend for Script {
     }
 
     fn state_set(&self, key: &str, value: &[u8], _ttl_ms: u64) -> Result<(), HostError> {
+        self.kept_with.borrow_mut().insert(Function::StateSet);
         if let Some(failure) = self.failure_of(Function::StateSet) {
             failed::<String>(Function::StateSet, failure)?;
         }
@@ -132,6 +142,7 @@ impl Backend for Script {
     }
 
     fn artifacts_put(&self, name: &str, _media_type: &str, data: &[u8]) -> Result<String, HostError> {
+        self.kept_with.borrow_mut().insert(Function::ArtifactsPut);
         if let Some(failure) = self.failure_of(Function::ArtifactsPut) {
             return failed(Function::ArtifactsPut, failure);
         }

@@ -9,7 +9,7 @@ use medic_sdk::tool::{DiagnosticTool, QueryTool};
 use medic_sdk::types::{ChangePlan, Output, SnapshotItem, StepReport, Verdict};
 use medic_sdk::{Destructive, Grant, Remediation, ScriptedGrant, ToolResult, Value, run};
 
-use crate::ScriptedHost;
+use crate::{Allowed, ScriptedHost};
 
 impl ScriptedHost {
     pub(crate) fn handle(&self) -> Handle {
@@ -43,9 +43,18 @@ impl ScriptedHost {
     }
 
     /// Mints a grant for one step and lends it for the time of one call.
-    fn granted<R>(&self, plan: &ChangePlan, step_id: u32, call: impl FnOnce(&Grant<'_>) -> R) -> R {
+    fn granted<R>(
+        &self,
+        plan: &ChangePlan,
+        step_id: u32,
+        reverting: bool,
+        call: impl FnOnce(&Grant<'_>) -> R,
+    ) -> R {
         let step = plan.steps.iter().find(|step| step.id == step_id);
-        *self.script.allowed.borrow_mut() = step.map(|step| step.target.clone());
+        *self.script.allowed.borrow_mut() = step.map(|step| Allowed {
+            target: step.target.clone(),
+            operation: (!reverting).then(|| step.operation.clone()),
+        });
         let scripted = ScriptedGrant {
             plan_digest: "sha256:test".to_owned(),
             remaining_operations: Cell::new(self.script.budget.unwrap_or(1)),
@@ -87,7 +96,7 @@ macro_rules! lifecycle {
             /// # Errors
             /// Those of the tool.
             pub fn apply(&self, plan: &ChangePlan, step_id: u32) -> ToolResult<StepReport> {
-                self.host.granted(plan, step_id, |grant| {
+                self.host.granted(plan, step_id, false, |grant| {
                     let (handle, call) = (self.host.handle(), ScriptedHost::call_context());
                     run::$module::apply::<T>(handle, call, grant, plan, step_id)
                 })
@@ -113,7 +122,7 @@ impl<T: Remediation> RemediationRun<'_, T> {
     /// # Errors
     /// Those of the tool.
     pub fn revert(&self, plan: &ChangePlan, step_id: u32, saved: &[SnapshotItem]) -> ToolResult<StepReport> {
-        self.host.granted(plan, step_id, |grant| {
+        self.host.granted(plan, step_id, true, |grant| {
             let (handle, call) = (self.host.handle(), ScriptedHost::call_context());
             run::remediation::revert::<T>(handle, call, grant, plan, step_id, saved)
         })

@@ -54,6 +54,13 @@ functions! {
     HttpDelete = "http-destroy.delete", true;
 }
 
+impl Function {
+    /// Whether it is about what a tool keeps for itself.
+    pub fn is_keeping(self) -> bool {
+        matches!(self, Self::StateGet | Self::StateSet | Self::ArtifactsPut)
+    }
+}
+
 impl fmt::Display for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

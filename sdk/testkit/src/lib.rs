@@ -33,7 +33,7 @@ mod drive;
 mod function;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use medic_sdk::types::{
@@ -70,11 +70,30 @@ struct Script {
     now_ms: Cell<u64>,
     budget: Option<u32>,
     receipts: Cell<u64>,
-    allowed: RefCell<Option<ResourceRef>>,
+    allowed: RefCell<Option<Allowed>>,
     calls: RefCell<Vec<Call>>,
     lines: RefCell<Vec<(LogLevel, String)>>,
     kept: RefCell<BTreeMap<String, Vec<u8>>>,
+    /// Functions of state and artifacts that were called.
+    kept_with: RefCell<BTreeSet<Function>>,
     stored: RefCell<Vec<(String, Vec<u8>)>>,
+}
+
+/// What the step under way may do.
+#[derive(Clone)]
+struct Allowed {
+    target: ResourceRef,
+    /// Absent in a revert, which puts back what the plan does not show.
+    operation: Option<String>,
+}
+
+impl Allowed {
+    /// A step that changes a cluster is named for its call; one over HTTP has its method in its target.
+    fn names(&self, function: Function) -> bool {
+        let (interface, call) = function.name().split_once('.').unwrap_or_default();
+        let named = |operation: &String| operation.rsplit('.').next() == Some(call);
+        !interface.starts_with("k8s-") || self.operation.as_ref().is_none_or(named)
+    }
 }
 
 /// A host that answers what a test tells it to.
@@ -123,6 +142,24 @@ impl ScriptedHost {
     #[must_use]
     pub fn no_series(self, part: &str) -> Self {
         self.on(Function::MetricsQuery, part, Answer::Series(Vec::new()))
+    }
+
+    /// Answers a read of one Kubernetes object.
+    #[must_use]
+    pub fn object(self, kind: &str, namespace: Option<&str>, name: &str, object: &Value) -> Self {
+        let namespace = namespace.unwrap_or("-");
+        self.on(
+            Function::KubernetesGet,
+            &format!(" {kind} {namespace}/{name}"),
+            Answer::Text(object.to_string()),
+        )
+    }
+
+    /// Answers a list of Kubernetes objects of a kind in a namespace.
+    #[must_use]
+    pub fn objects(self, kind: &str, namespace: &str, objects: &[Value]) -> Self {
+        let texts = objects.iter().map(ToString::to_string).collect();
+        self.on(Function::KubernetesList, &format!(" {kind} {namespace} "), Answer::Texts(texts))
     }
 
     /// Answers GET of a path with a status and a JSON body.
@@ -226,11 +263,13 @@ impl ScriptedHost {
     /// Runs `attempt` as scripted to learn which functions it calls; then, for each of them and each way to fail, on a
     /// fresh copy of the script.
     pub fn each_failure<R>(&self, attempt: impl Fn(&Self) -> R) -> Vec<(Function, Failure, R)> {
-        let rehearsal = self.changed(|script| *script.calls.borrow_mut() = Vec::new());
+        let rehearsal = self.changed(|script| {
+            *script.calls.borrow_mut() = Vec::new();
+            *script.kept_with.borrow_mut() = BTreeSet::new();
+        });
         attempt(&rehearsal);
-        let mut used: Vec<Function> = rehearsal.calls().into_iter().map(|call| call.function).collect();
-        used.sort_unstable();
-        used.dedup();
+        let mut used = rehearsal.script.kept_with.borrow().clone();
+        used.extend(rehearsal.calls().into_iter().map(|call| call.function));
         let cases = used.into_iter().flat_map(|function| Failure::ALL.map(|failure| (function, failure)));
         cases
             .map(|(function, failure)| (function, failure, attempt(&self.failing(function, failure))))
@@ -238,7 +277,8 @@ impl ScriptedHost {
     }
 
     /// Asserts that `attempt` calls the host at all, and that for each function it calls a refusal comes out as denied, a
-    /// timeout as timeout, and garbage as an upstream failure: never as success, never as the caller's fault.
+    /// timeout as timeout, and garbage as an upstream failure: never as success, never as the caller's fault. What a tool
+    /// keeps for itself, state and artifacts, it may do without; then it may succeed.
     ///
     /// # Panics
     /// When it does not hold.
@@ -254,7 +294,7 @@ impl ScriptedHost {
             };
             match result {
                 Ok(answer) => assert!(
-                    failure == Failure::Garbage && function.is_change(),
+                    failure == Failure::Garbage && function.is_change() || function.is_keeping(),
                     "{function} answers {failure:?}, and the tool succeeds with {answer:?}"
                 ),
                 Err(ToolError { kind, code, message, .. }) => {
@@ -274,4 +314,91 @@ impl ScriptedHost {
 
 fn host_error(kind: HostErrorKind, code: &str, message: impl Into<String>) -> HostError {
     HostError { kind, code: code.to_owned(), message: message.into(), retry_after_ms: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use medic_sdk::types::{Selector, TimeRange};
+    use medic_sdk::{Grant, ScriptedGrant, sys::Backend};
+
+    /// One call of each function that can fail, and what it came to.
+    fn call(
+        script: &Script,
+        function: Function,
+        grant: &Grant<'_>,
+        target: &ResourceRef,
+    ) -> Result<(), HostError> {
+        let range = TimeRange { start_ms: 0, end_ms: 1 };
+        let (cluster, kind) = (target.cluster.clone(), target.kind.clone());
+        let selector =
+            Selector { cluster, kind, api_version: "v1".into(), namespace: None, labels: None, limit: 1 };
+        match function {
+            Function::StateGet => script.state_get("k").map(drop),
+            Function::StateSet => script.state_set("k", b"v", 1),
+            Function::ArtifactsPut => script.artifacts_put("a", "text/plain", b"x").map(drop),
+            Function::MetricsQuery => script.metrics_query("up", None).map(drop),
+            Function::MetricsQueryRange => script.metrics_query_range("up", range, 1).map(drop),
+            Function::MetricsQueryMany => {
+                script.metrics_query_many(&["up".into()], None).pop().map_or(Ok(()), |one| one.map(drop))
+            }
+            Function::LogsSearch => script.logs_search("x", range, 1).map(drop),
+            Function::KubernetesGet => script.k8s_get(target).map(drop),
+            Function::KubernetesList => script.k8s_list(&selector).map(drop),
+            Function::KubernetesPodLogs => script.k8s_pod_logs(target, None, 1).map(drop),
+            Function::HttpRead => {
+                script.http_read(medic_sdk::types::ReadMethod::Get, "e", "/", &[]).map(drop)
+            }
+            Function::KnowledgeSearch => script.knowledge_search("x", 1).map(drop),
+            Function::ProbeTcp => script.probe_tcp("e", 1).map(drop),
+            Function::ProbeTls => script.probe_tls("e", 1).map(drop),
+            Function::ProbeDns => script.probe_dns("e").map(drop),
+            Function::KubernetesScale => script.k8s_scale(grant, target, 1).map(drop),
+            Function::KubernetesRolloutRestart => script.k8s_rollout_restart(grant, target).map(drop),
+            Function::KubernetesRolloutUndo => script.k8s_rollout_undo(grant, target, None).map(drop),
+            Function::KubernetesPatch => script.k8s_patch(grant, target, "{}").map(drop),
+            Function::KubernetesRestartPod => script.k8s_restart_pod(grant, target).map(drop),
+            Function::KubernetesCordon => script.k8s_cordon(grant, target, true).map(drop),
+            Function::HttpChange => {
+                script.http_change(grant, medic_sdk::types::ChangeMethod::Put, "e", "/", &[], b"").map(drop)
+            }
+            Function::KubernetesDelete => script.k8s_delete(grant, target, None).map(drop),
+            Function::KubernetesEvict => script.k8s_evict(grant, target).map(drop),
+            Function::HttpDelete => script.http_delete(grant, "e", "/", &[]).map(drop),
+        }
+    }
+
+    #[test]
+    fn every_function_can_be_denied_time_out_and_answer_garbage() {
+        let target = |api_version: &str, kind: &str| ResourceRef {
+            cluster: "e".into(),
+            api_version: api_version.into(),
+            kind: kind.into(),
+            namespace: None,
+            name: "/".into(),
+        };
+        for function in Function::ALL {
+            let target = match function {
+                Function::HttpChange => target("http", "PUT"),
+                Function::HttpDelete => target("http", "DELETE"),
+                _ => target("v1", "Pod"),
+            };
+            for failure in Failure::ALL {
+                let host = ScriptedHost::new().failing(*function, failure);
+                *host.script.allowed.borrow_mut() = Some(Allowed { target: target.clone(), operation: None });
+                let grant = ScriptedGrant {
+                    plan_digest: String::new(),
+                    remaining_operations: Cell::new(1),
+                    expires_in_ms: 1,
+                };
+                let said = call(&host.script, *function, &Grant::scripted(&grant), &target);
+                let expected = match failure {
+                    Failure::Denied => Some(HostErrorKind::Denied),
+                    Failure::Timeout => Some(HostErrorKind::Timeout),
+                    Failure::Garbage => None,
+                };
+                assert_eq!(said.err().map(|error| error.kind), expected, "{function} {failure:?}");
+            }
+        }
+    }
 }

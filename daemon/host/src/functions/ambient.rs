@@ -6,7 +6,7 @@ use crate::broker::{Asks, CallFacts};
 use crate::contract::host::types::{ErrorKind, HostError};
 use crate::contract::host::{artifacts, clock, log, state};
 use crate::session::{Session, error};
-use crate::state::Owner;
+use crate::state::{Owner, StateError};
 
 impl log::Host for Session {
     async fn emit(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
@@ -42,11 +42,20 @@ impl Session {
     }
 }
 
+fn refused(why: &StateError) -> HostError {
+    match why {
+        StateError::Quota { .. } => error(ErrorKind::Quota, "STATE_QUOTA", why.to_string()),
+        StateError::Storage(_) => error(ErrorKind::Internal, "STATE_STORAGE", why.to_string()),
+    }
+}
+
 impl state::Host for Session {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, HostError>> {
         let facts = CallFacts { function: "state.get", subject: key.clone(), asks: Asks::Nothing };
         or_answer!(self.admit(facts).await?);
-        let value = self.world.state.get(&self.owner(), &key, self.world.clock.now());
+        let world = self.world.clone();
+        let value = world.state.get(&self.owner(), &key, world.clock.now()).await;
+        let value = or_answer!(value.map_err(|error| refused(&error)));
         or_answer!(self.lend(value.as_ref().map_or(0, Vec::len)));
         Ok(Ok(value))
     }
@@ -59,8 +68,9 @@ impl state::Host for Session {
     ) -> wasmtime::Result<Result<(), HostError>> {
         let facts = CallFacts { function: "state.set", subject: key.clone(), asks: Asks::Nothing };
         or_answer!(self.admit(facts).await?);
-        let kept = self.world.state.set(&self.owner(), &key, value, ttl_ms, self.world.clock.now());
-        Ok(kept.map_err(|quota| error(ErrorKind::Quota, "STATE_QUOTA", quota.to_string())))
+        let world = self.world.clone();
+        let kept = world.state.set(&self.owner(), &key, value, ttl_ms, world.clock.now()).await;
+        Ok(kept.map_err(|error| refused(&error)))
     }
 }
 
@@ -77,7 +87,16 @@ impl artifacts::Host for Session {
             let message = format!("{used} bytes of artefacts, the limit is {limit}");
             return Ok(Err(error(ErrorKind::Quota, "ARTIFACT_QUOTA", message)));
         }
-        let id = self.world.artifacts.put(&self.caller.plugin, &name, &media_type, data);
+        let (world, plugin) = (self.world.clone(), self.caller.plugin.clone());
+        let put =
+            tokio::task::spawn_blocking(move || world.artifacts.put(&plugin, &name, &media_type, data)).await;
+        let id = match put.map_err(std::io::Error::other).flatten() {
+            Ok(id) => id,
+            Err(why) => {
+                let message = format!("the artefact could not be kept: {why}");
+                return Ok(Err(error(ErrorKind::Internal, "ARTIFACT_STORAGE", message)));
+            }
+        };
         if !self.artifacts.contains(&id) {
             self.artifacts.push(id.clone());
         }

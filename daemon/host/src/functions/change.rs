@@ -12,18 +12,21 @@ use super::or_answer;
 use crate::broker::{Asks, CallFacts, ChangeFacts, Decision, HttpFacts};
 use crate::contract::host::types::{Attr, ErrorKind, HostError, Receipt};
 use crate::contract::host::{change, http_change, http_destroy};
-use crate::deed::{Deed, Detail, Outcome, happened, request_digest};
+use crate::deed::{Deed, Detail, HttpWay, Outcome, happened};
 use crate::grant::Method;
 use crate::http::Endpoint;
 use crate::limits::{ENDPOINT_TIMEOUT_MS, REQUEST_BODY_MAX};
 use crate::session::{ChangeMode, ChangeSession, Ended, GRANT_REP, MintedGrant, Session, error};
 
 /// Below this a call is not begun: a request cut off half-way is worse than one never made.
-const TIME_TO_BEGIN: Duration = Duration::from_millis(500);
+pub(super) const TIME_TO_BEGIN: Duration = Duration::from_millis(500);
 
 impl Session {
     /// The authority behind a grant handle. A handle cannot be forged (the canonical ABI traps), so its absence is ours.
-    fn authority(&mut self, grant: &Resource<MintedGrant>) -> wasmtime::Result<&mut ChangeSession> {
+    pub(super) fn authority(
+        &mut self,
+        grant: &Resource<MintedGrant>,
+    ) -> wasmtime::Result<&mut ChangeSession> {
         match &mut self.change {
             Some(change) if grant.rep() == GRANT_REP => Ok(change),
             _ => Err(wasmtime::Error::msg("a grant was used that this call does not have")),
@@ -147,18 +150,17 @@ impl Session {
         let ordinal = change.next_ordinal;
         change.next_ordinal += 1;
         change.operations_left = change.operations_left.saturating_sub(1);
-        let deed = Deed {
-            ordinal,
+        let way = HttpWay {
             function,
             endpoint,
             method,
             path,
             query: &query,
             body: &body,
-            target,
             keep_pre_image: decision.undo.puts_back(method),
             timeout: timeout.min(Duration::from_millis(ENDPOINT_TIMEOUT_MS)),
         };
+        let deed = Deed { ordinal, function, target, way: &way };
         let ledger = match &mut change.mode {
             ChangeMode::Dry(observed) => {
                 observed.push(ObservedCall {
@@ -166,6 +168,7 @@ impl Session {
                     function: function.to_owned(),
                     target: deed.target.clone(),
                     reversible: decision.undo.covers(method),
+                    pods: 0,
                 });
                 return Ok(Ok(imagined(&deed)));
             }
@@ -201,7 +204,12 @@ impl Session {
         self.admit(facts).await
     }
 
-    fn note(&mut self, target: &Target, outcome: Outcome) -> wasmtime::Result<Result<Receipt, HostError>> {
+    /// What a guest is told of a deed, and what the call remembers of it.
+    pub(super) fn note(
+        &mut self,
+        target: &Target,
+        outcome: Outcome,
+    ) -> wasmtime::Result<Result<Receipt, HostError>> {
         let receipt = match outcome {
             Outcome::Received(receipt) => receipt,
             Outcome::NotBegun(refusal) => return Ok(Err(refusal)),
@@ -230,17 +238,10 @@ impl Session {
 }
 
 /// The receipt a dry run answers with: of the same form as a real one, so that a guest behaves as it will.
-fn imagined(deed: &Deed<'_>) -> Receipt {
-    let digest = Digest::of(&("medic-dry-run", request_digest(deed), deed.ordinal));
+pub(super) fn imagined(deed: &Deed<'_>) -> Receipt {
+    let digest = Digest::of(&("medic-dry-run", deed.way.request_digest(), deed.ordinal));
     let key = format!("medic-{}", digest.as_str().get(7..39).unwrap_or_default());
-    let detail = Detail {
-        key: key.clone(),
-        status: Some(200),
-        body: String::new(),
-        looked_up: false,
-        not_sent: None,
-        code: None,
-    };
+    let detail = Detail::answered(&key, 200, String::new());
     Receipt { operation_id: u64::from(deed.ordinal), snapshot_id: Some(key), detail_json: detail.to_json() }
 }
 

@@ -9,10 +9,23 @@ use super::or_answer;
 use crate::broker::{Asks, CallFacts};
 use crate::contract::host::probe as wit;
 use crate::contract::host::types::{ErrorKind, HostError};
+use crate::http::handshake;
 use crate::session::{Session, error};
+use crate::text;
 
 /// 10 s: whoever needs longer to accept a connection is down.
 const TIMEOUT_MS_MAX: u32 = 10_000;
+
+impl Session {
+    fn time_for(&self, timeout_ms: u32) -> Duration {
+        let asked = Duration::from_millis(u64::from(timeout_ms.clamp(1, TIMEOUT_MS_MAX)));
+        asked.min(self.meter.remaining())
+    }
+}
+
+fn since_us(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
 
 impl wit::Host for Session {
     async fn tcp(
@@ -24,8 +37,7 @@ impl wit::Host for Session {
         or_answer!(self.admit(CallFacts { function: "probe.tcp", subject: endpoint.clone(), asks }).await?);
         let plugin = self.plugin.clone();
         let target = or_answer!(plugin.endpoint(&endpoint));
-        let timeout =
-            Duration::from_millis(u64::from(timeout_ms.clamp(1, TIMEOUT_MS_MAX))).min(self.meter.remaining());
+        let timeout = self.time_for(timeout_ms);
         let started = Instant::now();
         let connect = async {
             let addresses = target.addresses().await?;
@@ -36,15 +48,27 @@ impl wit::Host for Session {
             Ok(Err(why)) => (false, why),
             Err(_) => (false, format!("no connection within {} ms", timeout.as_millis())),
         };
-        let latency_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        Ok(Ok(wit::Outcome { ok, latency_us, detail }))
+        Ok(Ok(wit::Outcome { ok, latency_us: since_us(started), detail }))
     }
 
-    async fn tls(&mut self, endpoint: String, _: u32) -> wasmtime::Result<Result<wit::Outcome, HostError>> {
+    async fn tls(
+        &mut self,
+        endpoint: String,
+        timeout_ms: u32,
+    ) -> wasmtime::Result<Result<wit::Outcome, HostError>> {
         let asks = Asks::Endpoint { name: &endpoint };
         or_answer!(self.admit(CallFacts { function: "probe.tls", subject: endpoint.clone(), asks }).await?);
-        let message = "this host has no TLS probe; probe.tcp and http-read reach the same endpoint";
-        Ok(Err(error(ErrorKind::Denied, "NOT_CONFIGURED", message)))
+        let plugin = self.plugin.clone();
+        let target = or_answer!(plugin.endpoint(&endpoint));
+        let timeout = self.time_for(timeout_ms);
+        let started = Instant::now();
+        let (ok, detail) = match tokio::time::timeout(timeout, handshake(target)).await {
+            Ok(Ok(seen)) => (seen.verified, seen.to_json()),
+            Ok(Err(why)) => (false, text::plain(&why, 1024)),
+            Err(_) => (false, format!("no handshake within {} ms", timeout.as_millis())),
+        };
+        or_answer!(self.lend(detail.len()));
+        Ok(Ok(wit::Outcome { ok, latency_us: since_us(started), detail }))
     }
 
     async fn dns(&mut self, name: String) -> wasmtime::Result<Result<Vec<String>, HostError>> {

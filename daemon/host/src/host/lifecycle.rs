@@ -20,11 +20,17 @@ impl Host {
             return Err(wrong_ground("an invocation"));
         }
         let admitted = self.admit(permit)?;
+        self.may_begin(&admitted)?;
         let request =
             Request::Invoke { tool: admitted.caller.tool.clone(), args_json: admitted.args_json.clone() };
         match self.read(&admitted, request).await? {
             (Answer::Output(output), session) => {
-                convert::output(output, &session.artifacts, session.meter.limits())
+                let output = convert::output(output, &session.artifacts, session.meter.limits());
+                output.map_err(|mut fault| {
+                    fault.message = format!("{}; {}", fault.message, session.meter.top_host_calls());
+                    self.note(&admitted, Some(&fault));
+                    fault
+                })
             }
             _ => Err(unexpected()),
         }
@@ -32,6 +38,7 @@ impl Host {
 
     pub(super) async fn make_plan(&self, permit: &Permit) -> Result<ToolPlan, Fault> {
         let admitted = self.prepare(permit)?;
+        self.may_begin(&admitted)?;
         let request =
             Request::Plan { tool: admitted.caller.tool.clone(), args_json: admitted.args_json.clone() };
         let (Answer::Plan(plan), _) = self.read(&admitted, request).await? else { return Err(unexpected()) };
@@ -78,6 +85,7 @@ impl Host {
             return Err(wrong_ground("a dry run"));
         }
         let admitted = self.admit(permit)?;
+        self.may_begin(&admitted)?;
         check_plan(&admitted, plan)?;
         let mut run = DryRun::default();
         for step in &plan.steps {
@@ -85,7 +93,7 @@ impl Host {
                 self.change_session(&admitted, Digest::of(plan), step, false, ChangeMode::Dry(Vec::new()));
             let request = Request::Apply { plan: admitted.change_plan(plan), step_id: step.id };
             let session = self.session(&admitted, Some(change));
-            let (answer, session) = self.sandbox.run(session, admitted.context.clone(), request).await;
+            let (answer, session) = self.run(&admitted, session, request).await;
             match answer {
                 Ok(Answer::Step(_)) => {}
                 Ok(_) => return Err(unexpected()),
@@ -121,7 +129,7 @@ impl Host {
         let change = self.change_session(&admitted, authority.plan.clone(), &step, false, mode);
         let request = Request::Apply { plan: admitted.change_plan(plan), step_id: step.id };
         let session = self.session(&admitted, Some(change));
-        let (answer, session) = self.sandbox.run(session, admitted.context.clone(), request).await;
+        let (answer, session) = self.run(&admitted, session, request).await;
         let Some(change) = session.and_then(|session| session.change) else {
             // The guest was left behind, and with it the knowledge of what it did.
             return StepOutcome::Unknown {

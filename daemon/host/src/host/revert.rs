@@ -9,10 +9,11 @@ use medic_core::saga::StepReport;
 use medic_core::{Fault, FaultKind, Permit, TimestampMs, ToolCategory};
 use medic_ports::tools::{CallJournal, RevertOutcome, Snapshot, ToolPlan};
 
+use super::cluster::{can_be_put_back, is_cluster_call};
 use super::{Admitted, Host};
 use crate::broker::{Asks, CallFacts, ChangeFacts, HttpFacts};
 use crate::convert;
-use crate::deed::{Deed, Detail, Ledger, Outcome, happened};
+use crate::deed::{Deed, Detail, HttpWay, Ledger, Outcome, happened};
 use crate::functions::http_target;
 use crate::grant::Method;
 use crate::limits::ENDPOINT_TIMEOUT_MS;
@@ -44,7 +45,7 @@ impl Host {
             return RevertOutcome::NothingToRevert { why: "no call of the step took effect".to_owned() };
         }
         let ledger = Arc::new(Ledger::new(authority.effect.clone(), journal, self.world.clock.clone()));
-        let keeps_pre_images = applied.iter().any(|record| record.pre_image.is_some());
+        let keeps_pre_images = applied.iter().any(|record| can_be_put_back(record));
         let why = if admitted.plugin.category == ToolCategory::Destructive {
             "a destructive tool promises no way back".to_owned()
         } else {
@@ -56,7 +57,7 @@ impl Host {
                 saved: convert::wit_snapshot(saved),
             };
             let session = self.session(&admitted, Some(change));
-            let (answer, session) = self.sandbox.run(session, admitted.context.clone(), request).await;
+            let (answer, session) = self.run(&admitted, session, request).await;
             let Some(change) = session.and_then(|session| session.change) else {
                 let detail = "the tool's revert did not end and was left behind".to_owned();
                 return RevertOutcome::Unknown { target: authority.target.to_string(), detail };
@@ -91,7 +92,7 @@ impl Host {
         self.put_back(&admitted, authority, &applied, &ledger, started_at, &why).await
     }
 
-    /// PUT of every pre-image, the last change first.
+    /// Every pre-image where it was, the last change first.
     async fn put_back(
         &self,
         admitted: &Admitted,
@@ -113,11 +114,15 @@ impl Host {
             self.change_session(admitted, authority.plan.clone(), &step, true, mode);
         let (mut left, mut count) = (0, 0);
         for (ordinal, record) in (HOST_ORDINALS..).zip(applied.iter().rev()) {
-            let Some(pre_image) = &record.pre_image else {
+            let Some(pre_image) = record.pre_image.as_ref().filter(|_| can_be_put_back(record)) else {
                 left += 1;
                 continue;
             };
-            match self.put_one_back(admitted, ledger, ordinal, record, pre_image).await {
+            let put_back = match is_cluster_call(&record.intent.function) {
+                true => self.put_object_back(admitted, ledger, ordinal, record, pre_image).await,
+                false => self.put_one_back(admitted, ledger, ordinal, record, pre_image).await,
+            };
+            match put_back {
                 Ok(detail) => {
                     done.keys.push(detail.key.clone());
                     done.receipts.push(detail.to_json());
@@ -171,18 +176,17 @@ impl Host {
         let endpoint = plugin.endpoints.get(name).ok_or_else(|| {
             fault("ENDPOINT_MISSING", format!("cannot put back {target}: the endpoint is gone"))
         })?;
-        let deed = Deed {
-            ordinal,
+        let way = HttpWay {
             function: "http-change.send",
             endpoint,
             method: Method::Put,
             path,
             query: &[],
             body: pre_image.as_bytes(),
-            target: target.clone(),
             keep_pre_image: false,
             timeout: Duration::from_millis(ENDPOINT_TIMEOUT_MS),
         };
+        let deed = Deed { ordinal, function: "http-change.send", target: target.clone(), way: &way };
         let receipt = match ledger.carry_out(&deed).await {
             Outcome::Received(receipt) => receipt,
             Outcome::NotBegun(refusal) => return Err(fault(&refusal.code, refusal.message)),

@@ -25,7 +25,9 @@ fn refused_v4(ip: Ipv4Addr, private: bool) -> Option<&'static str> {
         return Some("it is no address of one host");
     }
     let shared = a == 100 && (64..128).contains(&b);
-    if (ip.is_loopback() || ip.is_private() || shared) && !private {
+    // Networks for measuring devices are some operator's own.
+    let bench = a == 198 && (b == 18 || b == 19);
+    if (ip.is_loopback() || ip.is_private() || shared || bench) && !private {
         return Some("it is a loopback or private address, and the endpoint does not say `private = true`");
     }
     None
@@ -42,7 +44,8 @@ fn refused_v6(ip: Ipv6Addr, private: bool) -> Option<&'static str> {
         || upper_zero                              // ::/96, compatible; :: itself too
         || first == 0x2002                         // 6to4
         || (first == 0x64 && second == 0xff9b)     // NAT64
-        || (first == 0x2001 && second == 0); // Teredo
+        || (first == 0x2001 && second == 0) // Teredo
+        || matches!(ip.segments(), [.., 0 | 0x200, 0x5efe, _, _]); // ISATAP
     if carries_v4 {
         return Some("an IPv4 address inside an IPv6 one would slip past the rules for IPv4");
     }
@@ -52,7 +55,8 @@ fn refused_v6(ip: Ipv6Addr, private: bool) -> Option<&'static str> {
     if ip.is_multicast() {
         return Some("it is no address of one host");
     }
-    (ip.is_unique_local() && !private)
+    let site_local = first & 0xffc0 == 0xfec0;
+    ((ip.is_unique_local() || site_local) && !private)
         .then_some("it is a private address, and the endpoint does not say `private = true`")
 }
 
@@ -119,6 +123,8 @@ mod tests {
             "2002:a00:1::",
             "64:ff9b::a00:1",
             "2001::1",
+            "2606:2800:220:1:0:5efe:a00:1",
+            "fe80::200:5efe:a00:1",
             "ff02::1",
         ] {
             assert!(refused(ip.parse().unwrap(), true).is_some(), "{ip}");
@@ -127,7 +133,17 @@ mod tests {
 
     #[test]
     fn loopback_and_private_addresses_need_the_operators_word() {
-        for ip in ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "::1", "fd12::1"] {
+        for ip in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "198.18.0.1",
+            "::1",
+            "fd12::1",
+            "fec0::1",
+        ] {
             assert!(refused(ip.parse().unwrap(), false).is_some(), "{ip}");
             assert_eq!(refused(ip.parse().unwrap(), true), None, "{ip}");
         }

@@ -21,6 +21,8 @@ use crate::text;
 
 /// 256 KiB: 32 tools with schemas of 8 KiB.
 const CATALOGUE_BYTES_MAX: usize = 256 * 1024;
+/// Of a linear memory.
+const PAGE_BYTES: u64 = 64 * 1024;
 const DESCRIPTION_BYTES_MAX: usize = 4096;
 
 pub fn read(sandbox: &Sandbox, engine: &Engine, component: &Component) -> Result<Vec<Tool>, LoadError> {
@@ -41,9 +43,9 @@ pub fn read(sandbox: &Sandbox, engine: &Engine, component: &Component) -> Result
 
 /// An interpreted guest starts with its heap laid out; what counts is what it takes on top of that.
 fn initial_memory(component: &Component) -> u64 {
-    let declared =
+    let pages =
         component.resources_required().and_then(|needs| needs.max_initial_memory_size).unwrap_or_default();
-    CATALOGUE_MEMORY_MAX.saturating_add(declared).min(MEMORY_MAX)
+    CATALOGUE_MEMORY_MAX.saturating_add(pages.saturating_mul(PAGE_BYTES)).min(MEMORY_MAX)
 }
 
 async fn ask(store: &mut Store<MemoryMeter>, component: &Component) -> wasmtime::Result<Vec<ToolInfo>> {

@@ -1,151 +1,208 @@
-//! Compiling, and keeping what was compiled.
+//! Turning a component into machine code, in a process of its own that is limited in memory and time.
 //!
-//! Compilation is where a hostile component can cost the most, so it stands behind one function: whoever moves it into a
-//! process of its own replaces [`compile`] and nothing else. Compiled code is trusted as the daemon's own, so it is read
-//! back only from files that nobody else could have written, and only when their digest is the one noted beside them.
+//! Compiling is where a hostile component costs the most: a few megabytes of functions can keep a code generator busy for
+//! minutes and fill a machine's memory. So it is done by a child: the component goes in on standard input, the compiled
+//! artefact comes out on standard output, and a child that wants more than its limits is ended by the kernel. The child
+//! limits itself *before* it reads the first byte, and the parent ends it when the wall clock is up. What comes back is
+//! as trusted as the daemon's own code, because it is: the child is this program.
 
-use std::fs::{self, OpenOptions};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
-use medic_core::Digest;
+use rustix::process::{Resource, Rlimit, Signal};
 use wasmtime::Engine;
-use wasmtime::component::Component;
 
 use super::LoadError;
+use crate::limits::{
+    COMPILE_ADDRESS_SPACE_MAX, COMPILE_ARTEFACT_BYTES_MAX, COMPILE_CPU_S_MAX, COMPILE_MEMORY_MAX,
+    COMPILE_WALL_MS_MAX, COMPONENT_BYTES_MAX,
+};
+use crate::{sandbox, text};
 
-/// Compiled components, by digest of the component, version of the engine and its configuration.
-pub struct CompileCache {
-    folder: Option<PathBuf>,
-    owner: u32,
+/// Who compiles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Compiler {
+    /// A limited process. The program must hand its standard input and output to [`compile_for_parent`].
+    Child { program: PathBuf, args: Vec<OsString> },
+    /// This process, without any limit: for tests of something else.
+    InProcess,
 }
 
-impl CompileCache {
-    pub fn none() -> Self {
-        Self { folder: None, owner: 0 }
+impl Compiler {
+    /// This very program, even when its file has been replaced since it was started, as `<program> plugin compile`.
+    pub fn own_process() -> Self {
+        Self::Child { program: "/proc/self/exe".into(), args: vec!["plugin".into(), "compile".into()] }
     }
 
+    /// The artefact of a component.
+    ///
     /// # Errors
-    /// The folder cannot be made private to this user.
-    pub fn open(folder: &Path) -> std::io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
-        // A file made here tells which user we are.
-        let probe = folder.join(format!(".owner-{}", std::process::id()));
-        let owner =
-            write_private(&probe, b"").and_then(|()| fs::metadata(&probe)).map(|metadata| metadata.uid());
-        fs::remove_file(&probe)?;
-        Ok(Self { folder: Some(folder.to_owned()), owner: owner? })
-    }
-
-    /// # Errors
-    /// `COMPILE_FAILED`. A cache that cannot be read or written only costs time.
-    pub fn compile(&self, engine: &Engine, digest: &Digest, bytes: &[u8]) -> Result<Component, LoadError> {
-        let Some(path) = self.path(engine, digest) else { return compile(engine, bytes) };
-        if let Some(component) = self.load(engine, &path) {
-            return Ok(component);
+    /// `COMPILE_FAILED`, `COMPILE_LIMIT`, `COMPILER_UNAVAILABLE`.
+    pub fn compile(&self, engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
+        match self {
+            Self::InProcess => precompile(engine, bytes),
+            Self::Child { program, args } => compile_in_child(program.into(), args, bytes),
         }
-        let component = compile(engine, bytes)?;
-        if let Err(error) = store(&component, &path) {
-            tracing::warn!(path = %path.display(), %error, "compiled component could not be kept");
-        }
-        Ok(component)
-    }
-
-    fn path(&self, engine: &Engine, digest: &Digest) -> Option<PathBuf> {
-        // Version of the engine, target and every setting that changes the code go into this hash.
-        let mut hasher = DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
-        let hex = digest.as_str().trim_start_matches("sha256:");
-        Some(self.folder.as_ref()?.join(format!("{hex}-{:016x}.cwasm", hasher.finish())))
-    }
-
-    fn load(&self, engine: &Engine, path: &Path) -> Option<Component> {
-        let noted = self.read_own(&noted_at(path))?;
-        let bytes = self.read_own(path)?;
-        if Digest::of_bytes(&bytes).as_str().as_bytes() != noted {
-            tracing::warn!(path = %path.display(), "compiled component is damaged, compiling again");
-            return None;
-        }
-        deserialize(engine, &bytes)
-    }
-
-    /// The file's bytes, if it is ours and nobody else could write it.
-    fn read_own(&self, path: &Path) -> Option<Vec<u8>> {
-        let metadata = fs::symlink_metadata(path).ok()?;
-        let ours = metadata.is_file() && metadata.uid() == self.owner && metadata.mode() & 0o077 == 0;
-        if !ours {
-            tracing::warn!(path = %path.display(), "compiled component is not private to this user, ignored");
-            return None;
-        }
-        fs::read(path).ok()
     }
 }
 
-fn compile(engine: &Engine, bytes: &[u8]) -> Result<Component, LoadError> {
-    Component::from_binary(engine, bytes)
+fn precompile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
+    engine
+        .precompile_component(bytes)
         .map_err(|error| LoadError::new("COMPILE_FAILED", format!("it cannot be compiled: {error:#}")))
 }
 
-#[expect(
-    unsafe_code,
-    reason = "the bytes are checked to be those this process, or one of the same user, wrote"
-)]
-fn deserialize(engine: &Engine, bytes: &[u8]) -> Option<Component> {
-    // SAFETY: `bytes` came out of `Component::serialize` in a folder and files private to this user, and still have the
-    // digest noted when they were written; the engine itself refuses another version or configuration.
-    unsafe { Component::deserialize(engine, bytes) }.ok()
-}
-
-fn noted_at(path: &Path) -> PathBuf {
-    path.with_extension("cwasm.sha256")
-}
-
-fn store(component: &Component, path: &Path) -> std::io::Result<()> {
-    let bytes = component.serialize().map_err(|error| std::io::Error::other(error.to_string()))?;
-    // The digest goes last: code without one is never read.
-    replace(path, &bytes)?;
-    replace(&noted_at(path), Digest::of_bytes(&bytes).as_str().as_bytes())
-}
-
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let draft = path.with_extension(format!("draft-{}", std::process::id()));
-    write_private(&draft, bytes)?;
-    fs::rename(&draft, path)
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let _ = fs::remove_file(path);
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
-
-    #[test]
-    fn compiled_code_is_read_back_only_untouched_and_private() {
-        let folder = tempfile::tempdir().unwrap();
-        let (engine, digest) = (Engine::default(), Digest::of_bytes(EMPTY));
-        let cache = CompileCache::open(folder.path()).unwrap();
-        cache.compile(&engine, &digest, EMPTY).unwrap();
-        let path = cache.path(&engine, &digest).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        assert!(cache.load(&engine, &path).is_some());
-
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(cache.load(&engine, &path).is_none(), "others could read it, so others may have written it");
-
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        let mut bytes = fs::read(&path).unwrap();
-        bytes[200] ^= 1;
-        fs::write(&path, &bytes).unwrap();
-        assert!(cache.load(&engine, &path).is_none(), "a flipped bit is not run");
-        assert!(cache.compile(&engine, &digest, EMPTY).is_ok(), "it is compiled again");
-        assert!(cache.load(&engine, &path).is_some());
+/// The child's whole work: limits itself, reads a component, writes its artefact.
+///
+/// # Errors
+/// `COMPILE_FAILED`, `COMPILER_UNAVAILABLE`. A limit is no error here: the kernel ends the process.
+pub fn compile_for_parent(input: &mut dyn Read, output: &mut dyn Write) -> Result<(), LoadError> {
+    let unavailable = |what: &str, error: &dyn std::fmt::Display| {
+        LoadError::new("COMPILER_UNAVAILABLE", format!("the compiling process cannot {what}: {error}"))
+    };
+    limit_this_process().map_err(|error| unavailable("limit itself", &error))?;
+    let mut bytes = Vec::new();
+    input
+        .take(COMPONENT_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unavailable("read the component", &error))?;
+    if bytes.len() as u64 > COMPONENT_BYTES_MAX {
+        return Err(LoadError::new(
+            "FILE_TOO_LARGE",
+            format!("it is larger than {COMPONENT_BYTES_MAX} bytes"),
+        ));
     }
+    let engine = sandbox::compiling_engine().map_err(|error| unavailable("make an engine", &error))?;
+    let artefact = precompile(&engine, &bytes)?;
+    output
+        .write_all(&artefact)
+        .and_then(|()| output.flush())
+        .map_err(|error| unavailable("hand the artefact over", &error))
+}
+
+/// Never lifted again: soft and hard limits are the same.
+fn limit_this_process() -> rustix::io::Result<()> {
+    let limits = [
+        (Resource::As, COMPILE_ADDRESS_SPACE_MAX),
+        (Resource::Data, COMPILE_MEMORY_MAX),
+        (Resource::Cpu, COMPILE_CPU_S_MAX),
+        // It writes to a pipe and leaves nothing behind, no core dump either.
+        (Resource::Fsize, 0),
+        (Resource::Core, 0),
+    ];
+    for (resource, limit) in limits {
+        rustix::process::setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
+    }
+    // A daemon that dies must not leave a compiler behind.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+}
+
+/// What the child said before it ended.
+struct Said {
+    artefact: std::io::Result<Vec<u8>>,
+    words: Vec<u8>,
+}
+
+fn compile_in_child(program: PathBuf, args: &[OsString], bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
+    let unavailable = |error: std::io::Error| {
+        LoadError::new(
+            "COMPILER_UNAVAILABLE",
+            format!("the compiling process {} cannot be run: {error}", program.display()),
+        )
+    };
+    let mut child = start(&program, args).map_err(unavailable)?;
+    let (Some(stdin), Some(stdout), Some(stderr)) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return Err(unavailable(std::io::Error::other("it has no pipes")));
+    };
+    let (tell, told) = mpsc::channel();
+    let (said, in_time) = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut stdin = stdin;
+            // A child that ended early has closed its end; how it ended tells more than this does.
+            let _ = stdin.write_all(bytes);
+        });
+        scope.spawn(move || {
+            let words = read_at_most(stderr, 16 * 1024).unwrap_or_default();
+            let _ = tell.send(words);
+        });
+        let reading = scope.spawn(move || read_at_most(stdout, COMPILE_ARTEFACT_BYTES_MAX));
+        // Standard error is closed when the child ends, and not before: nothing in it hands it on.
+        let words = told.recv_timeout(Duration::from_millis(COMPILE_WALL_MS_MAX));
+        let in_time = words.is_ok();
+        if !in_time {
+            // Its pipes close with it, which ends the readers.
+            let _ = child.kill();
+        }
+        let artefact = reading.join().unwrap_or_else(|_| Err(std::io::Error::other("the reader panicked")));
+        (Said { artefact, words: words.unwrap_or_default() }, in_time)
+    });
+    let status = child.wait().map_err(unavailable)?;
+    if !in_time {
+        return Err(limit(&format!("it was not done within {COMPILE_WALL_MS_MAX} ms")));
+    }
+    judge(status, said, unavailable)
+}
+
+#[allow(clippy::disallowed_methods, reason = "the compiler is this program, not something it acts through")]
+fn start(program: &std::path::Path, args: &[OsString]) -> std::io::Result<Child> {
+    Command::new(program)
+        .args(args)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+}
+
+fn read_at_most(from: impl Read, bytes_max: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(std::io::Error::other(format!("more than {bytes_max} bytes")));
+    }
+    Ok(bytes)
+}
+
+fn judge(
+    status: ExitStatus,
+    said: Said,
+    unavailable: impl Fn(std::io::Error) -> LoadError,
+) -> Result<Vec<u8>, LoadError> {
+    use std::os::unix::process::ExitStatusExt as _;
+    let words = text::line(String::from_utf8_lossy(&said.words).trim(), 1024);
+    if let Some(signal) = status.signal() {
+        let words = if words.is_empty() { String::new() } else { format!(" ({words})") };
+        return Err(limit(&format!("it was ended by signal {signal}{words}")));
+    }
+    match (status.success(), said.artefact) {
+        (true, Ok(artefact)) if !artefact.is_empty() => Ok(artefact),
+        (true, Ok(_)) => Err(unavailable(std::io::Error::other("it answered nothing"))),
+        (true, Err(error)) => Err(limit(&format!("its artefact cannot be taken: {error}"))),
+        (false, _) => {
+            // `program: CODE: message`, as every program of ours ends.
+            let message = words.split_once("COMPILE_FAILED: ").map(|(_, message)| message.to_owned());
+            match message {
+                Some(message) => Err(LoadError::new("COMPILE_FAILED", message)),
+                None => Err(unavailable(std::io::Error::other(format!("{status}: {words}")))),
+            }
+        }
+    }
+}
+
+fn limit(why: &str) -> LoadError {
+    LoadError::new(
+        "COMPILE_LIMIT",
+        format!(
+            "compiling it took more than is allowed (memory {} MiB, processor {COMPILE_CPU_S_MAX} s): {why}; a smaller \
+             component with less code compiles",
+            COMPILE_MEMORY_MAX / (1024 * 1024)
+        ),
+    )
 }

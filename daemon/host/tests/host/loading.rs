@@ -1,7 +1,7 @@
 //! What is loaded, what is refused and why, and what a reviewer is told.
 
 use medic_core::Digest;
-use medic_host::{audit, emit_grant};
+use medic_host::{audit, diff, emit_grant, sarif};
 use medic_ports::ToolHost;
 
 use crate::support::Setup;
@@ -57,7 +57,7 @@ async fn each_hostile_file_is_refused_with_its_reason_and_the_rest_loads() {
     setup.plugin("hungry-catalogue", "query", &hungry.build(), "");
     setup.plugin("same-tool-again", "query", &namesake.build(), "");
     setup.plugin("wrong-category", "remediation", &good, "");
-    setup.plugin("grant-for-clusters", "query", &good, "k8s = { clusters = [] }");
+    setup.plugin("grant-for-approvals", "query", &good, "approval = { max = 3 }");
     setup.plugin("grant-with-typo", "query", &good, "functoins = []");
     setup.plugin("no-secret", "query", &good, "[plugin.no-secret.http.endpoints.x]\nbase = \"https://x.internal\"\ncredential = \"gone\"\nmethods = [\"GET\"]\npaths = [\"/\"]");
     setup.grant("other-bytes", "query", &Digest::of_bytes(b"reviewed"), "").file("other-bytes", &good);
@@ -74,7 +74,7 @@ async fn each_hostile_file_is_refused_with_its_reason_and_the_rest_loads() {
         ("calls-in-catalogue", "CATALOGUE_FAILED"),
         ("core-module", "CORE_MODULE"),
         ("garbage", "NOT_A_COMPONENT"),
-        ("grant-for-clusters", "GRANT_NOT_AVAILABLE"),
+        ("grant-for-approvals", "GRANT_NOT_AVAILABLE"),
         ("grant-with-typo", "GRANT_INVALID"),
         ("hungry-catalogue", "CATALOGUE_FAILED"),
         ("loose-schema", "SCHEMA_LOOSE"),
@@ -128,7 +128,10 @@ async fn a_reload_takes_new_bytes_only_with_a_new_grant() {
     changed.invoke("");
     setup.file("ask", &changed.build());
     host.reload().await.unwrap();
-    assert_eq!((host.list().len(), host.rejected()[0].code.as_str()), (0, "DIGEST_MISMATCH"));
+    assert_eq!(
+        (host.list()[0].digest.clone(), host.rejected()[0].code.as_str()),
+        (Digest::of_bytes(&bytes), "DIGEST_MISMATCH")
+    );
 
     std::fs::write(setup.folder.path().join("grants.toml"), "[plugin").unwrap();
     setup.file("ask", &bytes);
@@ -153,8 +156,8 @@ async fn compiled_plugins_are_kept_privately() {
     setup.open().await;
     let kept: Vec<_> =
         std::fs::read_dir(setup.folder.path().join("cache")).unwrap().map(|entry| entry.unwrap()).collect();
-    assert_eq!(kept.len(), 2, "code and its digest");
-    for entry in kept {
+    assert_eq!(kept.len(), 3, "code, what it is, and the folder of what was loaded");
+    for entry in kept.into_iter().filter(|entry| entry.metadata().unwrap().is_file()) {
         assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
     setup.open().await;
@@ -179,6 +182,52 @@ fn an_audit_tells_from_the_bytes_what_a_tool_could_do() {
     assert!(serde_json::to_string(&liar).unwrap().contains("\"can_destroy\":[\"http-destroy.delete\"]"));
     assert!(emit_grant("liar", &lying_query()).is_err());
     assert!(audit(b"nothing").is_err());
+}
+
+#[test]
+fn sarif_has_a_finding_for_each_right_and_each_refusal() {
+    let findings = |bytes: &[u8]| -> Vec<(String, String)> {
+        let report = audit(bytes);
+        let sarif = sarif("a b/ask.wasm", bytes, report.as_ref());
+        assert_eq!(sarif["version"], "2.1.0");
+        let run = &sarif["runs"][0];
+        assert_eq!(run["artifacts"][0]["location"]["uri"], "a%20b/ask.wasm");
+        let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+        let results = run["results"].as_array().unwrap();
+        let finding = |result: &serde_json::Value| {
+            let rule = &rules[usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap()];
+            assert_eq!(
+                (&rule["id"], &rule["defaultConfiguration"]["level"]),
+                (&result["ruleId"], &result["level"])
+            );
+            (
+                rule["name"].as_str().unwrap().to_owned(),
+                result["message"]["text"].as_str().unwrap().to_owned(),
+            )
+        };
+        results.iter().map(finding).collect()
+    };
+    let names = |bytes: &[u8]| findings(bytes).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names(&query().build()), ["CanRead"]);
+    assert_eq!(names(&lying_query()), ["Refused", "CanDestroy"]);
+    assert!(findings(&lying_query())[1].1.contains("Nothing puts it back"));
+    assert_eq!(findings(b"garbage")[0].0, "Refused");
+    assert!(findings(b"garbage")[0].1.starts_with("NOT_A_COMPONENT: "));
+}
+
+#[test]
+fn two_components_are_told_apart_by_what_they_could_do() {
+    let (reads, lies) = (audit(&query().build()).unwrap(), audit(&lying_query()).unwrap());
+    let mut plain = Guest::new("query", "ask");
+    plain.invoke("");
+    let plain = audit(&plain.build()).unwrap();
+    let verdict = |before, after| diff(before, after).0.as_str();
+    assert_eq!(verdict(&plain, &reads), "WIDENED");
+    assert_eq!(verdict(&reads, &plain), "NARROWED");
+    assert_eq!(verdict(&reads, &reads), "SAME");
+    assert_eq!(verdict(&reads, &lies), "WIDENED", "refused as it is, it asks for more");
+    let text = diff(&plain, &reads).1;
+    assert!(text.contains("+ metrics.query") && text.contains("  category query"), "{text}");
 }
 
 #[tokio::test]

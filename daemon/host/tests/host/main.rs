@@ -9,6 +9,8 @@
 )]
 
 mod changing;
+mod contract;
+mod keeping;
 mod limits;
 mod loading;
 mod reading;

@@ -146,6 +146,61 @@ async fn a_loopback_endpoint_needs_the_operators_word() {
     assert!(server.requests().is_empty());
 }
 
+/// Shakes hands with whoever connects, by a certificate that nobody has to trust.
+async fn tls_server() -> std::net::SocketAddr {
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+    let fixture = |name: &str| {
+        std::fs::read(format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    };
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(fixture("localhost.key.der")));
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![CertificateDer::from(fixture("localhost.cert.der"))], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = acceptor.accept(stream).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_handshake_shows_a_certificate_that_no_request_would_be_trusted_to() {
+    let address = tls_server().await;
+    let mut guest = Guest::new("diagnostic", "ask");
+    let code = guest.probe("tls", "shop");
+    guest.invoke(&code);
+    let mut setup = Setup::new();
+    setup
+        .toml(&format!("[endpoint.shop]\nbase = \"https://localhost:{}\"\nprivate = true\n", address.port()));
+    setup.plugin(
+        "ask",
+        "diagnostic",
+        &guest.build(),
+        "functions = [\"probe.tls\"]\n[[plugin.ask.http.allow]]\nendpoints = [\"shop\"]\nmethods = [\"GET\"]\npaths = [\"/\"]",
+    );
+    let answer = ask(&setup.open().await, "{}").await.unwrap().summary;
+    let seen: serde_json::Value = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{answer}"));
+    assert_eq!(
+        (&seen["verified"], &seen["protocol"]),
+        (&serde_json::json!(false), &serde_json::json!("TLSv1_3"))
+    );
+    assert!(!seen["error"].as_str().unwrap().is_empty());
+    let certificate = &seen["certificates"][0];
+    assert_eq!(certificate["subject"], "CN=localhost");
+    assert_eq!(certificate["names"], serde_json::json!(["localhost", "127.0.0.1"]));
+    let (before, after) =
+        (certificate["not_before_ms"].as_u64().unwrap(), certificate["not_after_ms"].as_u64().unwrap());
+    assert_eq!(after - before, 3650 * 24 * 3600 * 1000);
+}
+
 #[tokio::test]
 async fn a_permit_for_other_bytes_or_another_purpose_is_refused() {
     let mut setup = Setup::new();

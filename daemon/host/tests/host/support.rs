@@ -1,7 +1,10 @@
 //! A host on a temporary folder, an endpoint that writes down what reaches it, and permits that were honestly come by.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+// By path, because other packages take this file in by its own.
+#[path = "support/guest.rs"]
 pub mod guest;
+#[path = "support/server.rs"]
 pub mod server;
 
 use std::collections::BTreeMap;
@@ -17,7 +20,7 @@ use medic_core::{
     ApprovalId, ApprovedPlan, Digest, EffectId, Fault, FaultKind, IncidentId, Permit, Policy, Principal,
     TimestampMs, ToolName,
 };
-use medic_host::{Deps, Host, HostConfig, OpenError, SecretSource};
+use medic_host::{Compiler, Deps, Host, HostConfig, MemoryState, OpenError, SecretSource};
 use medic_ports::ToolHost;
 use medic_ports::fake::{FakeClock, FakeKnowledge, FakeLogs, FakeMetrics};
 use medic_ports::tools::{CallJournal, ToolPlan};
@@ -67,19 +70,30 @@ impl Setup {
     pub async fn try_open(&self) -> Result<Host, OpenError> {
         let grants_file = self.folder.path().join("grants.toml");
         std::fs::write(&grants_file, &self.grants).unwrap();
-        let config = HostConfig {
-            plugins_dir: self.folder.path().join("plugins"),
-            grants_file,
+        Host::open(self.config(), self.deps()).await
+    }
+
+    pub fn grants_text(&self) -> &str {
+        &self.grants
+    }
+
+    pub fn config(&self) -> HostConfig {
+        HostConfig {
             cache_dir: Some(self.folder.path().join("cache")),
             secrets: BTreeMap::from([("token".to_owned(), SecretSource::Value(TOKEN.to_owned()))]),
-        };
-        let deps = Deps {
+            compiler: Compiler::InProcess,
+            ..HostConfig::new(self.folder.path().join("plugins"), self.folder.path().join("grants.toml"))
+        }
+    }
+
+    pub fn deps(&self) -> Deps {
+        Deps {
             clock: Arc::new(self.clock.clone()),
             metrics: self.metrics.clone(),
             logs: Arc::new(FakeLogs::new()),
             knowledge: Arc::new(FakeKnowledge::new()),
-        };
-        Host::open(config, deps).await
+            state: Arc::new(MemoryState::default()),
+        }
     }
 
     pub async fn open(&self) -> Host {

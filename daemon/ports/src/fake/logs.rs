@@ -5,7 +5,8 @@ use super::script::{Reply, Script};
 use crate::Logs;
 use crate::logs::{LogAnswer, LogLine, LogQuery};
 use async_trait::async_trait;
-use medic_core::{Fault, Labels, TimestampMs};
+use medic_core::{Fault, Labels, TimeRange, TimestampMs};
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 #[derive(Default)]
@@ -61,14 +62,21 @@ impl Logs for FakeLogs {
         found.sort_by_key(|(at, _)| *at);
         let dropped = found.len().saturating_sub(query.limit);
         let lines = found.into_iter().skip(dropped).map(|(_, line)| line).collect();
-        Ok(LogAnswer { lines, dropped: u64::try_from(dropped).unwrap_or(u64::MAX) })
+        Ok(LogAnswer { lines, dropped: u64::try_from(dropped).unwrap_or(u64::MAX), unread: Vec::new() })
+    }
+
+    /// Of all lines, whenever they were written.
+    async fn services(&self, _window: TimeRange) -> Result<Vec<String>, Fault> {
+        let lines = lock(&self.lines);
+        let named = lines.iter().filter_map(|line| line.labels.get("service"));
+        let distinct: BTreeSet<&str> = named.collect();
+        Ok(distinct.into_iter().map(str::to_owned).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use medic_core::TimeRange;
 
     #[tokio::test]
     async fn search_keeps_the_newest_lines_of_window_service_and_substring() {

@@ -459,6 +459,7 @@ impl ToolHost for FakeToolHost {
             function: function.clone(),
             target: step.target.clone(),
             reversible,
+            pods: 0,
         };
         Ok(DryRun { calls: plan.steps.iter().map(call).collect() })
     }

@@ -7,6 +7,7 @@
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     clippy::type_complexity,
+    dead_code,
     reason = "a test may be blunt"
 )]
 
@@ -14,7 +15,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-const GUESTS: [&str; 5] = ["error-ratio", "search-logs", "probe-endpoint", "service-admin", "storage-purge"];
+/// Every first-party package, in order of category.
+pub const GUESTS: [&str; 11] = [
+    "error-ratio",
+    "search-logs",
+    "kubernetes-read",
+    "prometheus",
+    "probe-endpoint",
+    "network",
+    "service-admin",
+    "kubernetes-change",
+    "http-admin",
+    "storage-purge",
+    "kubernetes-destroy",
+];
 
 /// Top of the workspace.
 pub fn workspace() -> PathBuf {

@@ -13,8 +13,16 @@ const OUT: u32 = 96;
 pub struct Guest {
     category: &'static str,
     tool: String,
+    /// Interfaces of the host, or `interface.function` where a test needs another function than the usual one.
     imports: Vec<&'static str>,
     extra_exports: Vec<&'static str>,
+    /// Packages beside the contract, and what the world takes from them.
+    foreign: Vec<(String, String)>,
+    /// Declarations of the core module.
+    core: String,
+    realloc_first: String,
+    plan_first: String,
+    memory: String,
     data: String,
     next: u32,
     functions: String,
@@ -31,6 +39,11 @@ impl Guest {
             tool: tool.to_owned(),
             imports: Vec::new(),
             extra_exports: Vec::new(),
+            foreign: Vec::new(),
+            core: String::new(),
+            realloc_first: String::new(),
+            plan_first: String::new(),
+            memory: "16".to_owned(),
             data: String::new(),
             next: 1024,
             functions: String::new(),
@@ -98,6 +111,31 @@ impl Guest {
         self.function(&name, &"i32 ".repeat(9), "(unreachable)");
     }
 
+    /// A package of somebody else, and a line of the world that imports or exports something of it.
+    pub fn foreign(&mut self, package: &str, world: &str) {
+        self.foreign.push((package.to_owned(), world.to_owned()));
+    }
+
+    /// A declaration of the core module: an import, a table, a start function.
+    pub fn core(&mut self, wat: &str) {
+        let _ = writeln!(self.core, "{wat}");
+    }
+
+    /// Runs whenever the host asks for room in the guest's memory.
+    pub fn in_realloc(&mut self, code: &str) {
+        self.realloc_first = code.to_owned();
+    }
+
+    /// Runs before `plan` answers.
+    pub fn before_plan(&mut self, code: &str) {
+        self.plan_first = code.to_owned();
+    }
+
+    /// Pages of memory, as a memory declaration has them.
+    pub fn memory(&mut self, pages: &str) {
+        self.memory = pages.to_owned();
+    }
+
     fn function(&mut self, name: &str, params: &str, body: &str) {
         let _ = writeln!(
             self.functions,
@@ -155,7 +193,8 @@ impl Guest {
         let (nothing, _) = self.bytes(&[0; 32]);
         let category = self.category;
         let name = |function: &str| format!("medic:tool/{category}@0.1.0#{function}");
-        self.function(&name("plan"), &"i32 ".repeat(9), &format!("(i32.const {planned})"));
+        let plan_first = self.plan_first.clone();
+        self.function(&name("plan"), &"i32 ".repeat(9), &format!("{plan_first} (i32.const {planned})"));
         self.function(&name("capture"), &"i32 ".repeat(15), &format!("(i32.const {nothing})"));
         self.function(&name("verify"), "i32", &format!("(i32.const {nothing})"));
         let step = |code: &str| {
@@ -221,6 +260,57 @@ impl Guest {
         )
     }
 
+    pub fn log(&mut self, message: &str) -> String {
+        self.import("log");
+        let message = self.text(message);
+        format!("(call $log (i32.const 1) {message})")
+    }
+
+    pub fn state_set(&mut self, key: &str, bytes: u32) -> String {
+        self.import("state.set");
+        let key = self.text(key);
+        format!(
+            "(call $state_set {key} (i32.const 0) (i32.const {bytes}) (i64.const 1000) (i32.const {RET})) {}",
+            self.or_fail(false)
+        )
+    }
+
+    pub fn artifact(&mut self, bytes: u32) -> String {
+        self.import("artifacts");
+        let (name, media_type) = (self.text("a"), self.text("text/plain"));
+        format!(
+            "(call $artifact {name} {media_type} (i32.const 0) (i32.const {bytes}) (i32.const {RET})) {}",
+            self.or_fail(false)
+        )
+    }
+
+    /// function: `tcp` or `tls`, of an endpoint; on success of the call the summary becomes the detail.
+    pub fn probe(&mut self, function: &str, endpoint: &str) -> String {
+        self.import(if function == "tcp" { "probe.tcp" } else { "probe.tls" });
+        let endpoint = self.text(endpoint);
+        // An outcome: ok at 8, latency at 16, detail at 24.
+        format!(
+            "(call $probe_{function} {endpoint} (i32.const 2000) (i32.const {RET})) {}
+            (local.set 7 (i32.load offset=24 (i32.const {RET}))) (local.set 8 (i32.load offset=28 (i32.const {RET})))",
+            self.or_fail(false)
+        )
+    }
+
+    pub fn probe_dns(&mut self, name: &str) -> String {
+        self.import("probe.dns");
+        let name = self.text(name);
+        format!("(call $probe_dns {name} (i32.const {RET})) {}", self.or_fail(false))
+    }
+
+    /// A call of a mutating function with a handle that was made up.
+    pub fn http_change_with(&mut self, handle: u32, endpoint: &str, path: &str, body: &str) -> String {
+        self.import("http-change");
+        let (endpoint, path, body) = (self.text(endpoint), self.text(path), self.text(body));
+        format!(
+            "(call $http_change (i32.const {handle}) (i32.const 1) {endpoint} {path} (i32.const 0) (i32.const 0) {body} (i32.const {RET}))"
+        )
+    }
+
     pub fn state_get(&mut self) -> String {
         self.import("state");
         let key = self.text("k");
@@ -230,7 +320,8 @@ impl Guest {
     /// The core module, not wrapped.
     pub fn module(&self) -> Vec<u8> {
         let mut wat = String::from("(module\n");
-        for import in &self.imports {
+        // The clock's functions have results of their own; a guest that wants one declares it.
+        for import in self.imports.iter().filter(|import| **import != "clock") {
             let (function, params, name) = match *import {
                 "http-change" => ("$http_change", "i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32", "send"),
                 "http-destroy" => ("$http_delete", "i32 i32 i32 i32 i32 i32 i32 i32", "delete"),
@@ -238,18 +329,27 @@ impl Guest {
                 "metrics" => ("$metrics", "i32 i32 i32 i64 i32", "query"),
                 "state" => ("$state_get", "i32 i32 i32", "get"),
                 "change" => ("$drop", "i32", "[resource-drop]grant"),
+                "log" => ("$log", "i32 i32 i32", "emit"),
+                "state.set" => ("$state_set", "i32 i32 i32 i32 i64 i32", "set"),
+                "artifacts" => ("$artifact", "i32 i32 i32 i32 i32 i32 i32", "put"),
+                "probe.tcp" => ("$probe_tcp", "i32 i32 i32 i32", "tcp"),
+                "probe.tls" => ("$probe_tls", "i32 i32 i32 i32", "tls"),
+                "probe.dns" => ("$probe_dns", "i32 i32 i32", "dns"),
                 other => panic!("no signature for {other}"),
             };
+            let interface = import.split('.').next().unwrap();
             let _ = writeln!(
                 wat,
-                "(import \"medic:host/{import}@0.1.0\" \"{name}\" (func {function} (param {params})))"
+                "(import \"medic:host/{interface}@0.1.0\" \"{name}\" (func {function} (param {params})))"
             );
         }
+        let _ = writeln!(wat, "{}", self.core);
         let _ = writeln!(
             wat,
-            "(memory (export \"memory\") 16)
+            "(memory (export \"memory\") {})
             (global $heap (mut i32) (i32.const 262144))
             (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (local $at i32)
+              {}
               (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 15)) (i32.const -16)))
               (global.set $heap (i32.add (local.get $at) (local.get 3)))
               (local.get $at))
@@ -260,7 +360,7 @@ impl Guest {
               (i32.store8 offset=24 (i32.const {OUT}) (i32.const 0)))
             (func (export \"medic:tool/catalog@0.1.0#list-tools\") (result i32) {})
             {}\n{})",
-            self.list_tools, self.functions, self.data
+            self.memory, self.realloc_first, self.list_tools, self.functions, self.data
         );
         wat::parse_str(&wat).unwrap_or_else(|error| panic!("{error}\n{wat}"))
     }
@@ -268,8 +368,13 @@ impl Guest {
     /// The component.
     pub fn build(&self) -> Vec<u8> {
         let mut world = String::from("package test:guest;\nworld guest {\n");
-        for import in &self.imports {
-            let _ = writeln!(world, "import medic:host/{import}@0.1.0;");
+        let interfaces: std::collections::BTreeSet<_> =
+            self.imports.iter().filter_map(|import| import.split('.').next()).collect();
+        for interface in interfaces {
+            let _ = writeln!(world, "import medic:host/{interface}@0.1.0;");
+        }
+        for (_, line) in &self.foreign {
+            let _ = writeln!(world, "{line}");
         }
         for export in ["catalog", self.category].iter().chain(&self.extra_exports) {
             let _ = writeln!(world, "export medic:tool/{export}@0.1.0;");
@@ -278,6 +383,9 @@ impl Guest {
         let mut resolve = Resolve::default();
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/0.1.0");
         resolve.push_dir(folder).unwrap();
+        for (number, (package, _)) in self.foreign.iter().enumerate() {
+            resolve.push_str(format!("foreign-{number}.wit"), package).unwrap();
+        }
         let package = resolve.push_str("guest.wit", &world).unwrap();
         let world = resolve.select_world(&[package], Some("guest")).unwrap();
         let mut module = self.module();
