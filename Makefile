@@ -10,7 +10,8 @@ FOR ?= 3600
 JOBS ?= 2
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),$(CURDIR)/target)
 BIN := $(TARGET)/debug
-PLUGINS := error-ratio search-logs probe-endpoint service-admin storage-purge
+PLUGINS := error-ratio search-logs kubernetes-read prometheus probe-endpoint network service-admin kubernetes-change http-admin \
+           storage-purge kubernetes-destroy
 FAULTS := bad_config memory_leak dependency_down latency error_burst pool_exhausted quota_full stubborn none
 comma := ,
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -19,7 +20,7 @@ PACKAGES := g++ libclang-dev prometheus prometheus-alertmanager
 
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: help setup build plugins demo demo-all test crash soak lint bench
+.PHONY: help setup build plugins python demo demo-all test crash soak lint bench
 
 help:
 	@echo "make demo [FAULT=$(FAULT)] [YES=1]  break the lab and watch Medic deal with it"
@@ -53,6 +54,11 @@ plugins: setup
 	cargo build --target wasm32-unknown-unknown --profile guest $(PLUGINS:%=-p plugin-%)
 	cargo run -q -p medic-componentize -- $(foreach p,$(PLUGINS),$(TARGET)/wasm32-unknown-unknown/guest/plugin_$(subst -,_,$(p)).wasm) --out $(TARGET)/plugins
 
+# A tool in Python: built and tested where the package registry is reachable, and said so where it is not.
+python: setup
+	$(call say,a tool written in Python)
+	@sdk/python/build.sh sdk/python/queue-age $(TARGET)/python/queue-age.wasm || [ $$? = 3 ]
+
 demo: build plugins
 	$(call say,the story of $(FAULT))
 	@$(BIN)/medic-demo --fault $(FAULT) $(if $(YES),--yes)
@@ -61,9 +67,10 @@ demo-all: build plugins
 	@for fault in $(FAULTS); do printf '\n== the story of %s\n' "$$fault"; $(BIN)/medic-demo --fault "$$fault" --yes; done
 
 # One build for programs and tests alike: with --all-targets both get the same features, and nothing is compiled twice.
-test: plugins
+test: plugins python
 	$(call say,building everything$(comma) tests included (the first time takes some ten minutes))
 	cargo build --workspace --all-targets
+	@if [ -f $(TARGET)/python/queue-age.wasm ]; then $(BIN)/medicd plugin check $(TARGET)/python/queue-age.wasm; fi
 	$(call say,every test)
 	cargo test --workspace
 

@@ -38,7 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .field_attribute("QueryLogsRequest.now_ms", "#[serde(alias = \"now\")]")
         .field_attribute("AuditRecord.export_line", "#[serde(skip)]")
         .field_attribute("ExportIncidentPiece.data", "#[serde(skip)]")
-        .field_attribute("AnalyzeLogsRequest.chunk", "#[serde(skip)]");
+        .field_attribute("AnalyzeLogsRequest.chunk", "#[serde(skip)]")
+        .field_attribute("AnalyzeLogsRequest.baseline_chunk", "#[serde(skip)]");
     for (field, name) in EMBEDDED {
         let with = match field {
             "ToolOutput.data_json" => "optional",

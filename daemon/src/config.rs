@@ -138,6 +138,8 @@ pub struct TokenConfig {
 pub struct DiagnosisConfig {
     /// The causes to look for, how they show and what treats them. Without it the built-in one is used.
     pub taxonomy: Option<PathBuf>,
+    /// Who calls whom, beside what the metrics tell: a JSON or CSV list of caller and callee, or an adjacency matrix.
+    pub topology: Option<PathBuf>,
 }
 
 /// The tools' plugins and what they may do.
@@ -148,12 +150,36 @@ pub struct ToolsConfig {
     pub plugins_dir: PathBuf,
     /// What each plugin is granted. A plugin without a grant is not loaded.
     pub grants_file: PathBuf,
+    /// What was reviewed of each plugin. Default: `plugins.lock` beside the grants.
+    pub lock_file: Option<PathBuf>,
     /// Compiled components; written by the daemon only.
     #[serde(default = "tools_cache_dir")]
     pub cache_dir: PathBuf,
+    /// Large output of tools. Default: `artifacts` beside the cache.
+    pub artifacts_dir: Option<PathBuf>,
     /// Credentials that grants name, by that name. Added by the host, never seen by a plugin.
     #[serde(default)]
     pub secrets: BTreeMap<String, SecretRef>,
+}
+
+impl ToolsConfig {
+    /// In the host's own words.
+    pub fn host(&self) -> medic_host::HostConfig {
+        let source = |reference: &SecretRef| match reference {
+            SecretRef::Env(name) => medic_host::SecretSource::Env(name.clone()),
+            SecretRef::File(path) => medic_host::SecretSource::File(path.clone()),
+        };
+        let secrets = self.secrets.iter().map(|(name, reference)| (name.clone(), source(reference)));
+        let artifacts_dir =
+            self.artifacts_dir.clone().unwrap_or_else(|| self.cache_dir.with_file_name("artifacts"));
+        medic_host::HostConfig {
+            lock_file: self.lock_file.clone(),
+            cache_dir: Some(self.cache_dir.clone()),
+            artifacts_dir: Some(artifacts_dir),
+            secrets: secrets.collect(),
+            ..medic_host::HostConfig::new(self.plugins_dir.clone(), self.grants_file.clone())
+        }
+    }
 }
 
 fn tools_cache_dir() -> PathBuf {
@@ -165,8 +191,11 @@ fn tools_cache_dir() -> PathBuf {
 #[serde(deny_unknown_fields, default)]
 pub struct KnowledgeConfig {
     pub index_dir: PathBuf,
-    /// Markdown and plain text; what changed since the last start is read anew.
+    /// Directories with Markdown, plain text, HTML, PDF and tables of error codes; what changed since the last start is
+    /// read anew.
     pub sources: Vec<PathBuf>,
+    /// Wikis, read at the start as well.
+    pub wikis: Vec<WikiConfig>,
     /// Where documents that come in through the API are kept. Without it none are taken in.
     pub uploads_dir: Option<PathBuf>,
     pub embedder: EmbedderConfig,
@@ -182,6 +211,7 @@ impl Default for KnowledgeConfig {
         Self {
             index_dir: PathBuf::from("/var/lib/medic/knowledge"),
             sources: Vec::new(),
+            wikis: Vec::new(),
             uploads_dir: None,
             embedder: EmbedderConfig::Builtin {},
             vectors: VectorsConfig::Embedded {},
@@ -189,6 +219,26 @@ impl Default for KnowledgeConfig {
             documents_max: base.documents_max,
         }
     }
+}
+
+/// As the knowledge base has it, the token by reference.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum WikiConfig {
+    Confluence {
+        /// Up to what stands before `/rest/api`: `https://example.atlassian.net/wiki`.
+        base_url: String,
+        /// The space's key.
+        space: String,
+        /// With a user the token goes as a password (Cloud: the account's e-mail); without, as a bearer token.
+        user: Option<String>,
+        token: SecretRef,
+    },
+    Notion {
+        /// Only the pages of this database; without it all that are shared with the integration.
+        database: Option<String>,
+        token: SecretRef,
+    },
 }
 
 /// As the knowledge base has it, the key by reference.
@@ -201,6 +251,8 @@ pub enum EmbedderConfig {
     Builtin {},
     /// Search by words only.
     None {},
+    /// all-MiniLM-L6-v2 or a model of its shape, run here; `medic knowledge setup-model` makes the directory.
+    Minilm { model_dir: PathBuf },
     /// An endpoint that speaks OpenAI's embeddings API.
     Openai {
         base_url: String,
@@ -285,6 +337,9 @@ impl Config {
             ("store.mailbox_envelopes_max", self.store.mailbox_envelopes_max),
             ("shutdown_ms", self.shutdown_ms),
         ];
+        if let Some(problem) = self.logs.loki.as_ref().and_then(crate::adapters::LokiConfig::problem) {
+            return Err(ConfigError::Invalid(problem));
+        }
         match limits.iter().find(|(_, value)| *value == 0) {
             Some((key, _)) => Err(ConfigError::Invalid(format!("{key} must be above 0"))),
             None => Ok(()),
@@ -298,6 +353,7 @@ impl Config {
     pub fn check_secrets(&self) -> Result<(), ConfigError> {
         self.server.auth_table()?;
         resolve(self.prometheus.bearer.as_ref(), "prometheus.bearer")?;
+        resolve(self.logs.loki.as_ref().and_then(|loki| loki.bearer.as_ref()), "logs.loki.bearer")?;
         resolve(self.model.as_ref().and_then(|model| model.api_key.as_ref()), "model.api_key")?;
         if let Some(webhook) = &self.notify.webhook {
             resolve(webhook.bearer.as_ref(), "notify.webhook.bearer")?;
@@ -309,6 +365,7 @@ impl Config {
             resolve(Some(secret), &format!("tools.secrets.{name}"))?;
         }
         self.knowledge.as_ref().map(KnowledgeConfig::resolved).transpose()?;
+        self.knowledge.as_ref().map(KnowledgeConfig::all_sources).transpose()?;
         Ok(())
     }
 }
@@ -373,6 +430,9 @@ impl KnowledgeConfig {
         let embedder = match &self.embedder {
             EmbedderConfig::Builtin {} => base::EmbedderConfig::default(),
             EmbedderConfig::None {} => base::EmbedderConfig::None,
+            EmbedderConfig::Minilm { model_dir } => {
+                base::EmbedderConfig::Minilm { model_dir: model_dir.clone() }
+            }
             EmbedderConfig::Openai { base_url, model, dimension, api_key } => {
                 let endpoint =
                     serde_json::json!({ "base_url": base_url, "model": model, "dimension": dimension });
@@ -397,6 +457,36 @@ impl KnowledgeConfig {
             versions_kept_max: self.versions_kept_max,
             documents_max: self.documents_max,
         })
+    }
+
+    /// Everything that documents are read from, the uploads among it, secrets resolved.
+    ///
+    /// # Errors
+    /// [`ConfigError::Secret`].
+    pub fn all_sources(&self) -> Result<Vec<medic_knowledge::SourceConfig>, ConfigError> {
+        use medic_knowledge::SourceConfig;
+        let directories = self.sources.iter().chain(&self.uploads_dir);
+        let mut sources: Vec<SourceConfig> =
+            directories.map(|path| SourceConfig::Directory { path: path.clone() }).collect();
+        let invalid = |error: serde_json::Error| ConfigError::Invalid(format!("knowledge.wikis: {error}"));
+        for (place, wiki) in self.wikis.iter().enumerate() {
+            let token = |token: &SecretRef| -> Result<String, ConfigError> {
+                let key = format!("knowledge.wikis[{place}].token");
+                let secret = token.resolve().map_err(|source| ConfigError::Secret { key, source })?;
+                Ok(secret.reveal().to_owned())
+            };
+            // Through the base's own deserialiser, which knows the pace that each wiki allows.
+            let resolved = match wiki {
+                WikiConfig::Confluence { base_url, space, user, token: secret } => serde_json::json!({
+                    "type": "confluence", "base_url": base_url, "space": space, "user": user, "token": token(secret)?,
+                }),
+                WikiConfig::Notion { database, token: secret } => serde_json::json!({
+                    "type": "notion", "database": database, "token": token(secret)?,
+                }),
+            };
+            sources.push(serde_json::from_value(resolved).map_err(invalid)?);
+        }
+        Ok(sources)
     }
 }
 

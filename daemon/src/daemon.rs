@@ -46,6 +46,8 @@ pub enum StartError {
     File { what: &'static str, path: PathBuf, source: std::io::Error },
     #[error("the taxonomy {name} is not valid")]
     Taxonomy { name: String, source: TaxonomyError },
+    #[error("cannot read the topology in {path}")]
+    Topology { path: PathBuf, source: medic_signals::topology::ReadError },
     #[error(transparent)]
     Agents(#[from] medic_agents::StartError),
     #[error(transparent)]
@@ -64,6 +66,7 @@ impl StartError {
             Self::Client { .. } => "CLIENT_INVALID",
             Self::File { .. } => "FILE_UNREADABLE",
             Self::Taxonomy { .. } => "TAXONOMY_INVALID",
+            Self::Topology { source, .. } => source.code(),
             Self::Agents(_) => "AGENTS_FAILED",
             Self::Api(error) => error.code(),
             Self::Ended(_) => "START_ENDED",

@@ -42,7 +42,7 @@ impl Offline {
             Self::Store(command) => store::run(command, config),
             Self::Audit(command) => audit::run(command, config),
             Self::Incidents(command) => incidents::run(command, config),
-            Self::Plugin(command) => plugin::run(command),
+            Self::Plugin(command) => plugin::run(command, config),
         }
     }
 }

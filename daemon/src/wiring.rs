@@ -2,19 +2,20 @@
 
 use crate::adapters::notifier::Address;
 use crate::adapters::{
-    Custody, Library, LogFiles, NoKnowledge, NoTools, OpenAi, People, Prometheus, SystemClock,
+    Custody, Library, LogFiles, LogSources, Loki, NoKnowledge, NoTools, OpenAi, People, Prometheus,
+    SystemClock,
 };
 use crate::api::ApiConfig;
 use crate::api::custodian::Custodian;
 use crate::api::librarian::Librarian;
 use crate::api::tls::TlsIdentity;
-use crate::config::{self, Config, KnowledgeConfig, SecretRef, ToolsConfig};
+use crate::config::{self, Config, DiagnosisConfig, KnowledgeConfig};
 use crate::daemon::StartError;
 use medic_agents::{AgentsConfig, Ports, Taxonomy};
-use medic_host::{Deps, Host, HostConfig, SecretSource};
+use medic_host::{Deps, Host, JournalState};
 use medic_ports::{Clock, Knowledge, Logs, Metrics, Model, Notifier, ToolHost};
 use medic_store::Store;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -60,13 +61,13 @@ pub(crate) async fn wire(store: Arc<Store>, config: &Config) -> Result<Wired, St
         Prometheus::new(&config.prometheus, bearer.as_ref(), clock.clone())
             .map_err(|source| StartError::Client { section: "prometheus", source })?,
     );
-    let logs: Arc<dyn Logs> = Arc::new(LogFiles::new(config.logs.clone(), clock.clone()));
+    let logs = logs(config, clock.clone())?;
     let library = match &config.knowledge {
         Some(section) => Some(open_library(section, &mut background).await?),
         None => None,
     };
     let knowledge = library.clone().map(|library| Arc::new(library) as Arc<dyn Knowledge>);
-    let librarian = library.filter(Library::takes_in).map(|library| Arc::new(library) as Arc<dyn Librarian>);
+    let librarian = library.map(|library| Arc::new(library) as Arc<dyn Librarian>);
     let tools: Arc<dyn ToolHost> = match &config.tools {
         Some(section) => {
             let deps = Deps {
@@ -74,8 +75,12 @@ pub(crate) async fn wire(store: Arc<Store>, config: &Config) -> Result<Wired, St
                 metrics: metrics.clone(),
                 logs: logs.clone(),
                 knowledge: knowledge.clone().unwrap_or_else(|| Arc::new(NoKnowledge)),
+                state: Arc::new(JournalState::new(store.clone())),
             };
-            Arc::new(open_host(section, deps).await?)
+            let host = Arc::new(Host::open(section.host(), deps).await?);
+            let watched = host.clone();
+            background.spawn(async move { watched.watch().await });
+            host
         }
         None => Arc::new(NoTools),
     };
@@ -94,7 +99,7 @@ pub(crate) async fn wire(store: Arc<Store>, config: &Config) -> Result<Wired, St
         policy: config.policy.clone(),
         grouping: config.grouping.clone(),
         restart: config.restart.clone(),
-        taxonomy: taxonomy(config.diagnosis.taxonomy.as_deref())?,
+        taxonomy: taxonomy(&config.diagnosis)?,
     };
     Ok(Wired { agents, ports, librarian, custodian, background })
 }
@@ -105,12 +110,37 @@ pub(crate) async fn wire(store: Arc<Store>, config: &Config) -> Result<Wired, St
 /// The first that cannot be read or is not valid.
 pub fn check_files(config: &Config) -> Result<(), StartError> {
     api(config)?;
-    taxonomy(config.diagnosis.taxonomy.as_deref())?;
+    taxonomy(&config.diagnosis)?;
     Ok(())
 }
 
-/// The configured taxonomy, or the built-in one.
-fn taxonomy(path: Option<&Path>) -> Result<Taxonomy, StartError> {
+/// Files and Loki at once, whichever are configured.
+fn logs(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Logs>, StartError> {
+    let files: Arc<dyn Logs> = Arc::new(LogFiles::new(config.logs.clone(), clock));
+    let Some(section) = &config.logs.loki else { return Ok(files) };
+    let bearer = config::resolve(section.bearer.as_ref(), "logs.loki.bearer")?;
+    let loki = Loki::new(section.clone(), bearer.as_ref())
+        .map_err(|source| StartError::Client { section: "logs.loki", source })?;
+    let loki: Arc<dyn Logs> = Arc::new(loki);
+    let has_files = !config.logs.files.is_empty() || !config.logs.directories.is_empty();
+    Ok(if has_files { Arc::new(LogSources::new(vec![files, loki])) } else { loki })
+}
+
+/// The configured taxonomy, or the built-in one, with the calls of the configured topology.
+fn taxonomy(section: &DiagnosisConfig) -> Result<Taxonomy, StartError> {
+    let mut taxonomy = causes(section.taxonomy.as_deref())?;
+    if let Some(path) = &section.topology {
+        let read = std::fs::read_to_string(path);
+        let text =
+            read.map_err(|source| StartError::File { what: "the topology", path: path.clone(), source })?;
+        let calls = medic_signals::topology::read(&text)
+            .map_err(|source| StartError::Topology { path: path.clone(), source })?;
+        taxonomy.static_edges.extend(calls.edges().map(|(from, to)| (from.to_owned(), to.to_owned())));
+    }
+    Ok(taxonomy)
+}
+
+fn causes(path: Option<&Path>) -> Result<Taxonomy, StartError> {
     let (name, text) = match path {
         Some(path) => {
             let (what, shown) = ("the taxonomy", path.to_owned());
@@ -143,20 +173,6 @@ fn model(config: &Config, clock: Arc<dyn Clock>) -> Result<Option<Arc<dyn Model>
     Ok(Some(Arc::new(model)))
 }
 
-async fn open_host(section: &ToolsConfig, deps: Deps) -> Result<Host, StartError> {
-    let source = |reference: &SecretRef| match reference {
-        SecretRef::Env(name) => SecretSource::Env(name.clone()),
-        SecretRef::File(path) => SecretSource::File(path.clone()),
-    };
-    let config = HostConfig {
-        plugins_dir: section.plugins_dir.clone(),
-        grants_file: section.grants_file.clone(),
-        cache_dir: Some(section.cache_dir.clone()),
-        secrets: section.secrets.iter().map(|(name, reference)| (name.clone(), source(reference))).collect(),
-    };
-    Ok(Host::open(config, deps).await?)
-}
-
 /// Opens the knowledge base and begins to read its sources. Searches are answered meanwhile from what was read before.
 async fn open_library(
     section: &KnowledgeConfig,
@@ -166,23 +182,11 @@ async fn open_library(
     for notice in base.stats().notices {
         tracing::warn!(notice, "knowledge base");
     }
-    let library = Library::new(base.clone(), section.uploads_dir.clone());
-    let sources: Vec<PathBuf> = section.sources.iter().chain(&section.uploads_dir).cloned().collect();
+    let library = Library::new(base, section.uploads_dir.clone(), section.all_sources()?);
+    let reading = library.clone();
     background.spawn(async move {
-        for source in sources {
-            match base.ingest_dir(&source, &mut |_| {}).await {
-                Ok(report) => {
-                    for broken in &report.broken {
-                        tracing::warn!(path = broken.path, reason = broken.reason, "document not read");
-                    }
-                    let (source, documents) = (source.display(), report.documents);
-                    tracing::info!(%source, documents, version = report.version, "knowledge read");
-                }
-                Err(error) => {
-                    tracing::warn!(source = %source.display(), code = error.code(), %error, "knowledge not read");
-                }
-            }
-        }
+        // What came of each source is in the log.
+        reading.reread().await;
     });
     Ok(library)
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Packages of the workspace and what each may use of it.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 23] = [
     ("medic-core", &[]),
     ("medic-proto", &[]),
     ("medic-knowledge", &[]),
@@ -36,12 +36,15 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "medic-host",
         ],
     ),
+    ("medic-cluster", &[]),
     ("medic-lab", &[]),
     ("medic-demo", &["medic-lab", "medic-proto"]),
     ("medic-tests", &["medic-demo", "medic-proto"]),
     ("medic-crash", &["medic-core", "medic-ports", "medic-agents", "medic-store"]),
     ("medic-model", &[]),
-    ("medic-eval", &["medic-core", "medic-signals"]),
+    ("medic-tools", &["medic-cluster", "medic-core", "medic-host", "medic-ports"]),
+    ("medic-hostile", &["medic-core", "medic-host", "medic-ports"]),
+    ("medic-eval", &["medic-core", "medic-knowledge", "medic-signals"]),
 ];
 
 /// Every tool: it knows the SDK, and the host only through WIT.
@@ -49,7 +52,7 @@ const PLUGIN: &[&str] = &["medic-sdk"];
 
 /// What only tests of a package may use besides: twins and scripted hosts.
 const FOR_TESTS: &[&str] =
-    &["medic-sdk-testkit", "medic-ports", "medic-demo", "medic-lab", "medic-proto", "medicd"];
+    &["medic-sdk-testkit", "medic-ports", "medic-cluster", "medic-demo", "medic-lab", "medic-proto", "medicd"];
 
 /// What core may know of the world: how to write its nouns down, how to hash them, how to name an error. No runtime, no
 /// clock, no randomness, no I/O.

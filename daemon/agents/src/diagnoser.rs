@@ -2,6 +2,7 @@
 //! that it does not know. Never acts, and never believes a claim without evidence.
 
 mod advice;
+mod origin;
 mod reflect;
 
 use crate::reply::result;
@@ -85,6 +86,9 @@ impl Diagnoser {
             .enumerate()
             .map(|(n, candidate)| self.hypothesis(iteration, n, candidate))
             .collect();
+        origin::weigh(&mut hypotheses, incident, iteration);
+        hypotheses.sort_by(|a, b| b.confidence.value().total_cmp(&a.confidence.value()));
+        hypotheses.truncate(HYPOTHESES_MAX);
         let abstained = match ranking.verdict {
             Ranked::Abstained { reason } => Some(reason),
             Ranked::Concluded => None,
@@ -129,6 +133,7 @@ impl Diagnoser {
         let indications = incident
             .findings
             .iter()
+            .filter(|finding| !crate::origin::is_about(finding))
             .map(|finding| Indication {
                 id: finding.evidence.to_string(),
                 component: finding.component.to_string(),

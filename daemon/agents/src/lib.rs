@@ -13,6 +13,7 @@ mod executor;
 mod guard;
 mod monitor;
 mod notices;
+mod origin;
 mod pace;
 mod reply;
 mod restored;

@@ -2,9 +2,11 @@
 
 mod gather;
 mod intake;
+mod localization;
 mod log_findings;
 mod metric_findings;
 mod plausible;
+mod survey;
 
 use crate::shell::{WorkError, Worker};
 use crate::world::World;

@@ -1,6 +1,10 @@
 //! What kinds of cause there are, how each shows itself, and what treats it. Configuration, not code: another system's
 //! operators write their own file.
 
+mod survey;
+
+pub use survey::Survey;
+
 use medic_core::evidence::Bearing;
 use medic_core::{Component, ToolName};
 use regex::Regex;
@@ -17,6 +21,9 @@ pub struct Taxonomy {
     /// Edges known without asking, as `[caller, callee]`.
     #[serde(default)]
     pub static_edges: Vec<(String, String)>,
+    /// What is looked at beside the indicators, to find where trouble began.
+    #[serde(default)]
+    pub survey: Survey,
     #[serde(rename = "category", default)]
     pub categories: Vec<Category>,
 }

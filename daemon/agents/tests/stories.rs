@@ -22,6 +22,8 @@ mod disk;
 mod hung;
 #[path = "stories/mailbox.rs"]
 mod mailbox;
+#[path = "stories/origin.rs"]
+mod origin;
 #[path = "stories/restored.rs"]
 mod restored;
 #[path = "stories/scene.rs"]

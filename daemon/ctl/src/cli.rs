@@ -282,17 +282,33 @@ pub enum Tools {
 
 #[derive(Debug, Subcommand)]
 pub enum Logs {
-    /// What stands out in a log file of any known format. Nothing of it is kept.
+    /// What stands out in a log file of any known format, plain or packed. Nothing of it is kept.
+    #[command(
+        after_help = "A screen for each file: what is new, what changed, since when, in which services; then the first line \
+        of each. Exit status 1 with --check when something stands out.\n\nExamples:\n  \
+        medic logs analyze checkout.log\n  \
+        medic logs analyze --baseline yesterday.log.gz today.log\n  \
+        kubectl logs deploy/checkout | medic logs analyze - --service checkout"
+    )]
     Analyze {
-        /// `-` reads standard input.
+        /// `-` reads standard input. gzip and zstd are told by their content.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// A log of ordinary days, to compare with; otherwise the time before the onset is.
+        #[arg(long, value_name = "FILE")]
+        baseline: Option<PathBuf>,
         /// Service of lines that name none; otherwise the file's name.
         #[arg(long)]
         service: Option<String>,
         /// Year of timestamps that carry none.
         #[arg(long, default_value_t = 0)]
         year: u32,
+        /// When the trouble began, RFC 3339; otherwise found in the log.
+        #[arg(long, value_name = "TIME", value_parser = instant)]
+        onset: Option<u64>,
+        /// Exit with 1 when something stands out.
+        #[arg(long)]
+        check: bool,
     },
     /// Ask in plain words.
     #[command(
@@ -325,6 +341,21 @@ pub enum Knowledge {
         service: String,
         #[arg(long, short = 'n', default_value_t = 5)]
         limit: u32,
+        /// Only `runbook`, `incident`, `architecture` or `error-code`.
+        #[arg(long, default_value = "")]
+        kind: String,
+        /// Only documents of this source, as `medic knowledge stats` names it.
+        #[arg(long, default_value = "")]
+        source: String,
+        /// Only documents of this day or later, such as 2026-03-01, and those that say no day.
+        #[arg(long, default_value = "", value_name = "DAY")]
+        since: String,
+        /// Ask this version in place of the one that answers.
+        #[arg(long)]
+        version: Option<u64>,
+        /// Where drafts stand that no person has reviewed: `below`, `among`, `none`.
+        #[arg(long, default_value = "below")]
+        drafts: String,
     },
     /// Add or replace Markdown documents. Needs the role admin.
     Ingest {
@@ -334,6 +365,39 @@ pub enum Knowledge {
         #[arg(long, default_value = "")]
         folder: String,
     },
+    /// Read every configured source again. Needs the role admin.
+    Reread,
+    /// A document as it is kept.
+    Show {
+        /// Its path, as a search names it.
+        document: String,
+        #[arg(long, default_value = "")]
+        source: String,
+        #[arg(long)]
+        version: Option<u64>,
+    },
+    /// The versions that can be asked.
+    Versions,
+    /// What one version has that another has not.
+    Diff { from: u64, to: u64 },
+    /// Let one version answer, whatever is ingested. Needs the role admin.
+    Pin { version: u64 },
+    /// Let the newest version answer again. Needs the role admin.
+    Unpin,
+    /// Publish the documents of an older version as the newest. Needs the role admin.
+    Rollback { version: u64 },
+    /// What is in the knowledge base.
+    Stats,
+    /// Search for each of a file's questions and say how often the right document was among the first.
+    #[command(
+        after_help = "A line a question: {\"id\", \"q\", \"rel\": [paths]}; no rel: nothing answers it. A path counts by its end."
+    )]
+    Eval {
+        #[arg(value_name = "QUERIES.jsonl")]
+        queries: PathBuf,
+    },
+    /// Fetch the embedding model all-MiniLM-L6-v2 into a directory and check it; needs Python with pip.
+    SetupModel { dir: PathBuf },
 }
 
 #[derive(Debug, Subcommand)]

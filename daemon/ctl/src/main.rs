@@ -16,10 +16,13 @@ mod client;
 mod commands;
 mod export;
 mod failure;
+mod knowledge;
+mod logs;
 mod mailbox;
 mod offline;
 mod output;
 mod replay;
+mod setup_model;
 mod status;
 mod store;
 mod story;
@@ -65,8 +68,8 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         }
         Command::Diagnose { id, fresh } => commands::diagnose(&client()?, id, fresh, json).await,
         Command::Tools(command) => commands::tools(&client()?, command, json).await,
-        Command::Logs(command) => commands::logs(&client()?, command, json).await,
-        Command::Knowledge(command) => commands::knowledge(&client()?, command, json).await,
+        Command::Logs(command) => logs::run(&client()?, command, json).await,
+        Command::Knowledge(command) => knowledge::run(client, command, json).await,
         Command::Audit(command) => audit::run(client, command, json).await,
         Command::Status => status::run(&client()?, json).await,
         Command::Mailbox(command) => mailbox::run(&client()?, command, json).await,

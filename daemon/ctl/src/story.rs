@@ -207,7 +207,8 @@ impl Story<'_> {
             } else {
                 "every step can be undone".to_owned()
             };
-            let _ = writeln!(text, "operations  {}, {undo}", radius.operations);
+            let pods = if radius.pods > 0 { format!(" on {} pods", radius.pods) } else { String::new() };
+            let _ = writeln!(text, "operations  {}{pods}, {undo}", radius.operations);
         }
         for item in &plan.items {
             let category = plain(&item.category);

@@ -1,9 +1,11 @@
 //! The knowledge base, as the diagnoser's port and as the place where documents are taken in.
 
-use crate::api::librarian::{Librarian, Shelved};
+use crate::api::librarian::{Librarian, Reread, Shelved};
 use async_trait::async_trait;
 use medic_core::{Digest, Fault, FaultKind};
-use medic_knowledge::{Hit, SearchQuery, Why};
+use medic_knowledge::{
+    Document, Hit, SearchAnswer, SearchQuery, SourceConfig, Stats, VersionDiff, VersionInfo,
+};
 use medic_ports::Knowledge;
 use medic_ports::knowledge::{KnowledgeAnswer, KnowledgeQuery, Passage};
 use std::io::Write;
@@ -16,23 +18,100 @@ use tokio::sync::Mutex;
 pub struct Library {
     base: Arc<medic_knowledge::Knowledge>,
     uploads_dir: Option<PathBuf>,
+    sources: Vec<SourceConfig>,
     /// One document at a time: what is read back must be what was just written.
     taking_in: Arc<Mutex<()>>,
 }
 
 impl Library {
-    /// `uploads_dir`: where documents that are taken in are kept; `None` takes none in.
-    pub fn new(base: Arc<medic_knowledge::Knowledge>, uploads_dir: Option<PathBuf>) -> Self {
-        Self { base, uploads_dir, taking_in: Arc::default() }
+    /// `uploads_dir`: where documents that are taken in are kept; `None` takes none in. `sources`: what
+    /// [`Librarian::reread`] reads, the uploads among them.
+    pub fn new(
+        base: Arc<medic_knowledge::Knowledge>,
+        uploads_dir: Option<PathBuf>,
+        sources: Vec<SourceConfig>,
+    ) -> Self {
+        Self { base, uploads_dir, sources, taking_in: Arc::default() }
     }
+}
 
-    pub fn takes_in(&self) -> bool {
-        self.uploads_dir.is_some()
+/// How a source is called where it is configured; never its token.
+pub fn source_name(source: &SourceConfig) -> String {
+    match source {
+        SourceConfig::Directory { path } => path.display().to_string(),
+        SourceConfig::Confluence(space) => format!("confluence:{}/{}", space.base_url, space.space),
+        SourceConfig::Notion(pages) => {
+            format!("notion:{}", pages.database.as_deref().unwrap_or("all that is shared"))
+        }
     }
 }
 
 #[async_trait]
 impl Librarian for Library {
+    fn takes_in(&self) -> bool {
+        self.uploads_dir.is_some()
+    }
+
+    async fn search(&self, query: &SearchQuery) -> Result<SearchAnswer, medic_knowledge::Error> {
+        self.base.search(query).await
+    }
+
+    async fn reread(&self) -> Vec<Reread> {
+        // A document that is being taken in is read by its own ingest.
+        let _turn = self.taking_in.lock().await;
+        let mut read = Vec::with_capacity(self.sources.len());
+        for source in &self.sources {
+            let name = source_name(source);
+            let outcome = self.base.ingest(source, &mut |_| {}).await;
+            match &outcome {
+                Ok(report) => {
+                    for broken in &report.broken {
+                        tracing::warn!(path = broken.path, reason = broken.reason, "document not read");
+                    }
+                    let (documents, version) = (report.documents, report.version);
+                    tracing::info!(source = name, documents, version, "knowledge read");
+                }
+                Err(error) => {
+                    tracing::warn!(source = name, code = error.code(), %error, "knowledge not read");
+                }
+            }
+            read.push(Reread { source: name, outcome });
+        }
+        read
+    }
+
+    async fn show(
+        &self,
+        path: &str,
+        source: Option<&str>,
+        version: Option<u64>,
+    ) -> Result<Option<Document>, medic_knowledge::Error> {
+        self.base.find(path, source, version).await
+    }
+
+    async fn versions(&self) -> Result<Vec<VersionInfo>, medic_knowledge::Error> {
+        self.base.versions().await
+    }
+
+    async fn diff(&self, from: u64, to: u64) -> Result<VersionDiff, medic_knowledge::Error> {
+        self.base.diff(from, to).await
+    }
+
+    async fn pin(&self, version: Option<u64>) -> Result<(), medic_knowledge::Error> {
+        match version {
+            Some(version) => self.base.pin(version).await,
+            None => self.base.unpin().await,
+        }
+    }
+
+    async fn roll_back(&self, to: u64) -> Result<(), medic_knowledge::Error> {
+        self.base.roll_back(to, &mut |_| {}).await.map(|_| ())
+    }
+
+    fn stats(&self) -> Stats {
+        self.base.stats()
+    }
+
     async fn ingest(&self, name: &str, text: &str) -> Result<Shelved, Fault> {
         let invalid = |what: &str| {
             Fault::new(
@@ -154,25 +233,9 @@ fn passage(hit: Hit) -> Passage {
         text: hit.passage.text,
         category: hit.category,
         score: f64::from(hit.score),
-        matched: matched(&hit.why),
+        matched: hit.why.to_string(),
         digest,
     }
-}
-
-/// `alert HighErrorRate; terms error, rate; covers 0.83 of the question`.
-fn matched(why: &Why) -> String {
-    let mut parts = Vec::new();
-    if let Some(alert) = &why.alert {
-        parts.push(format!("alert {alert}"));
-    }
-    if !why.terms.is_empty() {
-        parts.push(format!("terms {}", why.terms.join(", ")));
-    }
-    if let Some(cosine) = &why.cosine {
-        parts.push(format!("meaning, rank {}", cosine.rank));
-    }
-    parts.push(format!("covers {:.2} of the question", why.coverage));
-    parts.join("; ")
 }
 
 #[cfg(test)]
@@ -183,7 +246,8 @@ mod tests {
     async fn library(dir: &Path) -> Library {
         let config = KnowledgeConfig { index_dir: dir.join("index"), ..KnowledgeConfig::default() };
         let base = medic_knowledge::Knowledge::open(config).await.unwrap();
-        Library::new(Arc::new(base), Some(dir.join("uploads")))
+        let uploads = dir.join("uploads");
+        Library::new(Arc::new(base), Some(uploads.clone()), vec![SourceConfig::Directory { path: uploads }])
     }
 
     fn query(text: &str) -> KnowledgeQuery {
@@ -194,14 +258,14 @@ mod tests {
     async fn document_taken_in_is_found_and_cited() {
         let dir = tempfile::tempdir().unwrap();
         let library = library(dir.path()).await;
-        let empty = library.search(&query("certificate expired")).await.unwrap();
+        let empty = medic_ports::Knowledge::search(&library, &query("certificate expired")).await.unwrap();
         assert!(empty.passages.is_empty() && empty.insufficient.is_some());
 
         let text = "---\ntitle: Certificate expiry\nkind: runbook\ncategory: certificate-expiry\n---\n\n\
                     # Certificate expiry\n\n## Remedy\n\nRenew the expired certificate and reload the gateway.\n";
         let shelved = library.ingest("ours/certificates.md", text).await.unwrap();
         assert!(shelved.passages > 0);
-        let answer = library.search(&query("expired certificate on the gateway")).await.unwrap();
+        let answer = medic_ports::Knowledge::search(&library, &query("expired certificate on the gateway")).await.unwrap();
         assert_eq!((answer.insufficient, answer.version), (None, shelved.version));
         let passage = &answer.passages[0];
         assert_eq!(
@@ -210,6 +274,28 @@ mod tests {
         );
         assert_eq!(passage.digest, Digest::of_bytes(text.as_bytes()), "the digest is the document's");
         assert!(passage.matched.contains("terms"), "{}", passage.matched);
+    }
+
+    #[tokio::test]
+    async fn sources_are_read_again_and_one_that_fails_holds_up_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = KnowledgeConfig { index_dir: dir.path().join("index"), ..KnowledgeConfig::default() };
+        let base = Arc::new(medic_knowledge::Knowledge::open(config).await.unwrap());
+        let here = dir.path().join("runbooks");
+        std::fs::create_dir(&here).unwrap();
+        std::fs::write(here.join("disk.md"), "# Disk full\n\nDelete rotated logs.\n").unwrap();
+        let source = |path: &Path| SourceConfig::Directory { path: path.to_owned() };
+        let library = Library::new(base, None, vec![source(&dir.path().join("gone")), source(&here)]);
+        let read = library.reread().await;
+        assert_eq!(read[0].outcome.as_ref().unwrap_err().code(), "KNOWLEDGE_IO");
+        assert_eq!(read[1].outcome.as_ref().unwrap().added, ["disk.md"]);
+        let shown = library.show("disk.md", None, None).await.unwrap().unwrap();
+        assert_eq!((shown.title.as_str(), shown.reviewed), ("Disk full", true));
+        assert!(library.show("disk.md", Some("elsewhere"), None).await.unwrap().is_none());
+        assert!(library.show("none.md", None, Some(1)).await.unwrap().is_none());
+        assert_eq!(library.pin(Some(7)).await.unwrap_err().code(), "KNOWLEDGE_VERSION_GONE");
+        library.pin(Some(1)).await.unwrap();
+        assert!(library.versions().await.unwrap()[0].pinned);
     }
 
     #[tokio::test]

@@ -1,18 +1,21 @@
 //! Log files on this machine, searched from their ends.
 //!
 //! Owns which files there are and what service each belongs to. A query names services, never paths: nothing that comes in
-//! from outside is made into one. Memory is bounded by a byte budget a search, whatever the files' size; rotated
-//! neighbours (`name.1`, `name.2`, …) are read where the window reaches back to them.
+//! from outside is made into one. Memory is bounded by a byte budget a search, whatever the files' size; what rotation made
+//! of a file's past (`name.1`, `name.2.gz`, `name-20260102`, …) is read where the window reaches back to it.
 
 mod backwards;
+mod generations;
 mod search;
 
+use super::LokiConfig;
 use async_trait::async_trait;
-use medic_core::{Fault, FaultKind};
+use medic_core::{Fault, FaultKind, TimeRange};
 use medic_ports::logs::{LogAnswer, LogQuery};
 use medic_ports::{Clock, Logs};
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +28,8 @@ pub struct LogsConfig {
     /// Directories of one file a service.
     #[serde(rename = "directory")]
     pub directories: Vec<DirectorySource>,
+    /// Beside the files, or in place of them.
+    pub loki: Option<LokiConfig>,
     /// Bytes read in one search, over all files. 64 MiB: some 300,000 lines, a second of work.
     pub search_bytes_max: usize,
     /// A longer line is cut there. 16 KiB: a line with a stack trace in it.
@@ -38,6 +43,7 @@ impl Default for LogsConfig {
         Self {
             files: Vec::new(),
             directories: Vec::new(),
+            loki: None,
             search_bytes_max: 64 << 20,
             line_bytes_max: 16 << 10,
             timeout_ms: 10_000,
@@ -119,28 +125,21 @@ fn sources(config: &LogsConfig, services: &[String]) -> (Vec<FileSource>, Vec<Un
 }
 
 fn list(directory: &DirectorySource) -> std::io::Result<Vec<FileSource>> {
-    let mut files = Vec::new();
+    let mut names: BTreeSet<String> = BTreeSet::new();
     for entry in std::fs::read_dir(&directory.path)? {
-        let path = entry?.path();
-        let fits =
-            path.extension().and_then(|extension| extension.to_str()) == Some(directory.extension.as_str());
-        if let (true, Some(service)) = (fits, path.file_stem().and_then(|stem| stem.to_str())) {
-            files.push(FileSource { service: service.to_owned(), path: path.clone() });
+        if let Ok(name) = entry?.file_name().into_string() {
+            // A file that rotation has renamed and not made anew yet shows by its predecessor.
+            names.insert(generations::base_of(&name).unwrap_or(name));
         }
     }
+    let ending = format!(".{}", directory.extension);
+    let service =
+        |name: &String| name.strip_suffix(&ending).filter(|stem| !stem.is_empty()).map(str::to_owned);
+    let files = names
+        .iter()
+        .filter_map(|name| Some(FileSource { service: service(name)?, path: directory.path.join(name) }))
+        .collect();
     Ok(files)
-}
-
-/// The file and its rotated predecessors, newest first.
-fn generations(path: &Path) -> Vec<PathBuf> {
-    /// logrotate keeps four weeks by default; nine covers it and names of one digit.
-    const ROTATED_MAX: u32 = 9;
-    let rotated = (1..=ROTATED_MAX).map(|n| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{n}"));
-        PathBuf::from(name)
-    });
-    std::iter::once(path.to_owned()).chain(rotated.take_while(|path| path.is_file())).collect()
 }
 
 #[async_trait]
@@ -162,6 +161,20 @@ impl Logs for LogFiles {
                 Err(Fault::new(FaultKind::Timeout, "LOGS_UNREADABLE", message))
             }
         }
+    }
+
+    /// Those that have a file, whatever stands in it.
+    async fn services(&self, _window: TimeRange) -> Result<Vec<String>, Fault> {
+        let config = self.config.clone();
+        let listed = tokio::task::spawn_blocking(move || sources(&config, &[]));
+        let (found, unreadable) = listed.await.map_err(|error| {
+            Fault::new(FaultKind::Internal, "LOGS_UNREADABLE", format!("the listing stopped: {error}"))
+        })?;
+        for one in unreadable {
+            tracing::warn!(path = %one.path.display(), reason = one.reason, "log source unreadable");
+        }
+        let services: BTreeSet<String> = found.into_iter().map(|file| file.service).collect();
+        Ok(services.into_iter().collect())
     }
 }
 

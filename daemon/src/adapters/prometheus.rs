@@ -1,9 +1,12 @@
 //! Prometheus over its HTTP API, through prometheus-http-query.
 //!
 //! Owns how an answer, or the lack of one, becomes samples or a typed fault. Questions asked again within a moment are
-//! answered from memory, and those being asked are not asked twice. Never retries: whoever asks knows whether it is worth it.
+//! answered from memory, and those being asked are not asked twice. A range is asked for in as many pieces as Prometheus' own
+//! limit makes of it; what would be too many samples or series is refused with what would not be. Never retries: whoever
+//! asks knows whether it is worth it.
 
 mod cache;
+mod range;
 
 use super::http::{self, BodyError, ClientError};
 use crate::config::{Secret, SecretRef};
@@ -39,6 +42,8 @@ pub struct PrometheusConfig {
     pub cache_entries_max: usize,
     /// One answer's body. 32 MiB: a thousand series over a thousand steps.
     pub response_bytes_max: usize,
+    /// Series of one answer. 10,000: ten times what anybody reads; more is a query without `by`.
+    pub series_max: usize,
     /// Sent as `Authorization: Bearer`.
     pub bearer: Option<SecretRef>,
     /// PEM certificates trusted besides the system's.
@@ -53,6 +58,7 @@ impl Default for PrometheusConfig {
             cache_ms: 2_000,
             cache_entries_max: 256,
             response_bytes_max: 32 << 20,
+            series_max: 10_000,
             bearer: None,
             ca: None,
         }
@@ -85,6 +91,7 @@ pub struct Prometheus {
     asker: Asker,
     cache: Arc<Cache<Question, Answer>>,
     clock: Arc<dyn Clock>,
+    series_max: usize,
 }
 
 #[derive(Clone)]
@@ -108,7 +115,8 @@ impl Prometheus {
             .map_err(|error| ClientError::Url { url: config.url.clone(), reason: error.to_string() })?;
         let asker =
             Asker { client, timeout_ms: config.timeout_ms, response_bytes_max: config.response_bytes_max };
-        Ok(Self { asker, cache: Arc::new(Cache::new(config.cache_ms, config.cache_entries_max)), clock })
+        let cache = Arc::new(Cache::new(config.cache_ms, config.cache_entries_max));
+        Ok(Self { asker, cache, clock, series_max: config.series_max })
     }
 
     async fn ask(&self, question: Question) -> Result<Arc<Answer>, Fault> {
@@ -286,10 +294,6 @@ fn at_ms(seconds: f64) -> TimestampMs {
     TimestampMs((seconds * 1000.0).round() as u64)
 }
 
-fn whole_seconds(at: TimestampMs) -> i64 {
-    i64::try_from(at.0 / 1000).unwrap_or(i64::MAX)
-}
-
 #[async_trait]
 impl Metrics for Prometheus {
     async fn query(&self, promql: &str, at: Option<TimestampMs>) -> Result<Vec<Sample>, Fault> {
@@ -301,18 +305,20 @@ impl Metrics for Prometheus {
 
     /// Both ends are taken down to whole seconds, which is what the client library can say.
     async fn query_range(&self, promql: &str, range: TimeRange, step_ms: u64) -> Result<Vec<Series>, Fault> {
-        let question = Question::Range {
-            promql: promql.to_owned(),
-            start_s: whole_seconds(range.start),
-            end_s: whole_seconds(range.end),
-            step_ms: step_ms.max(1),
-        };
-        match &*self.ask(question).await? {
-            Answer::Series(series) => Ok(series.clone()),
-            Answer::Samples(_) => {
-                Err(fault(FaultKind::Internal, "INTERNAL", promql, "an instant for series"))
+        let too_much = |what: String| fault(FaultKind::InvalidArguments, "PROMETHEUS_TOO_MUCH", promql, what);
+        let pieces = range::pieces(range, step_ms.max(1)).map_err(too_much)?;
+        let mut joined = range::Joined::default();
+        for range::Piece { start_s, end_s, step_ms } in pieces {
+            let question = Question::Range { promql: promql.to_owned(), start_s, end_s, step_ms };
+            match &*self.ask(question).await? {
+                Answer::Series(series) => joined.push(series),
+                Answer::Samples(_) => {
+                    return Err(fault(FaultKind::Internal, "INTERNAL", promql, "an instant for series"));
+                }
             }
+            joined.check(self.series_max).map_err(too_much)?;
         }
+        Ok(joined.series)
     }
 
     /// Asks for a constant, past the memory: every server that speaks the API can answer it, whatever stands before it.

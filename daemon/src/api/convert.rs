@@ -3,16 +3,19 @@
 //! Never decides: a conversion out of core is total, one into core checks nothing but the form.
 
 mod incident;
+mod knowledge;
+mod logs;
 mod mailboxes;
 mod plan;
 mod report;
 
 pub use incident::{diagnosis, incident, sighting, summary};
-pub use mailboxes::{mailboxes, settled, whole_letter};
-pub use report::{
-    audit_record, copied, executed, log_query, log_report, passages, plugin, shelved, status, tool,
-    verification,
+pub use knowledge::{
+    difference, found, knowledge_stats, reread, search_query, shelved, shown, versions as knowledge_versions,
 };
+pub use logs::{log_query, log_report};
+pub use mailboxes::{mailboxes, settled, whole_letter};
+pub use report::{audit_record, copied, executed, plugin, status, tool, verification};
 
 use super::operations::DiagnosisView;
 use super::problem::Problem;

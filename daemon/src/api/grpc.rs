@@ -4,6 +4,8 @@
 
 mod incidents;
 mod keeping;
+mod knowledge;
+mod logs;
 mod services;
 
 use super::auth::{AuthTable, Caller};

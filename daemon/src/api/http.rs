@@ -6,6 +6,8 @@
 mod body;
 mod incidents;
 mod keeping;
+mod knowledge;
+mod logs;
 mod probes;
 mod stream;
 mod tools;
@@ -46,10 +48,16 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/execute", post(tools::execute))
         .route("/tools", get(tools::list))
         .route("/tools/{name}", get(tools::describe))
-        .route("/logs/analyze", post(tools::analyze_logs))
-        .route("/logs/query", post(tools::query_logs))
-        .route("/knowledge/search", post(tools::search_knowledge))
-        .route("/knowledge/documents", post(tools::ingest_knowledge))
+        .route("/logs/analyze", post(logs::analyze))
+        .route("/logs/query", post(logs::query))
+        .route("/knowledge/search", post(knowledge::search))
+        .route("/knowledge/documents", get(knowledge::show).post(knowledge::ingest))
+        .route("/knowledge/reread", post(knowledge::reread))
+        .route("/knowledge/versions", get(knowledge::versions))
+        .route("/knowledge/diff", get(knowledge::diff))
+        .route("/knowledge/pin", post(knowledge::pin))
+        .route("/knowledge/rollback", post(knowledge::roll_back))
+        .route("/knowledge/stats", get(knowledge::stats))
         .route("/audit", get(probes::audit))
         .route("/audit/verify", get(probes::verify_audit))
         .route("/mailboxes", get(keeping::mailboxes))

@@ -4,18 +4,19 @@
 //! that is the desk's, and behind it core's.
 
 mod archive;
+mod knowledge;
 mod logs;
 mod mailboxes;
 mod status;
 
 pub use archive::StoreCopied;
-pub use logs::{LOG_BYTES_MAX, LogsAnswered, LogsReported, too_large as log_too_large};
+pub use logs::{AnalyzeAsked, LogsAnswered, LogsReported, Piece};
 pub use mailboxes::MailboxesView;
 pub use status::StatusView;
 
 use super::auth::{Caller, Role};
 use super::custodian::Custodian;
-use super::librarian::{Librarian, Shelved};
+use super::librarian::Librarian;
 use super::meter::Meter;
 use super::problem::{Problem, ProblemKind};
 use super::watch::{self, Sighting, Subject};
@@ -34,7 +35,6 @@ use medic_core::{
     ToolName,
 };
 use medic_ports::journal::IncidentFilter;
-use medic_ports::knowledge::{KnowledgeAnswer, KnowledgeQuery};
 use medic_ports::tools::RejectedPlugin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -45,13 +45,6 @@ const TITLE_CHARS_MAX: usize = 200;
 /// Characters of a reason: it is kept in the history and the audit log.
 const REASON_CHARS_MAX: usize = 2_000;
 const REQUEST_ID_CHARS_MAX: usize = 200;
-/// Characters of a search text: the longest alert that people paste.
-const SEARCH_CHARS_MAX: usize = 4_000;
-const PASSAGES_DEFAULT: usize = 5;
-const PASSAGES_MAX: usize = 50;
-/// Bytes of one document: a long runbook is a tenth of it.
-const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
-const DOCUMENT_NAME_BYTES_MAX: usize = 200;
 /// Bytes of a tool's arguments.
 const ARGUMENT_BYTES_MAX: usize = 64 * 1024;
 /// Audit records read at a time: bounds what one reader holds in memory.
@@ -315,45 +308,6 @@ impl Operations {
         Ok(self.desk.execute(call, incident, door.as_str(), caller.principal.clone()).await?)
     }
 
-    // Knowledge
-
-    pub async fn search(
-        &self,
-        caller: &Caller,
-        text: String,
-        service: String,
-        limit: usize,
-    ) -> Result<KnowledgeAnswer, Problem> {
-        caller.needs(Role::Viewer)?;
-        bounded("text", &text, 1, SEARCH_CHARS_MAX)?;
-        bounded("service", &service, 0, TITLE_CHARS_MAX)?;
-        let knowledge = self.desk.ports().knowledge.as_ref().ok_or_else(no_knowledge)?;
-        let limit = if limit == 0 { PASSAGES_DEFAULT } else { limit.min(PASSAGES_MAX) };
-        let query = KnowledgeQuery { text, service: Some(service).filter(|name| !name.is_empty()), limit };
-        Ok(knowledge.search(&query).await?)
-    }
-
-    pub async fn ingest(&self, caller: &Caller, name: &str, text: &str) -> Result<Shelved, Problem> {
-        caller.needs(Role::Admin)?;
-        let librarian = self.librarian.as_ref().ok_or_else(knowledge_read_only)?;
-        let part = |part: &str| {
-            let sound = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | ' ');
-            !part.is_empty() && !part.starts_with('.') && part.chars().all(sound)
-        };
-        if name.is_empty() || name.len() > DOCUMENT_NAME_BYTES_MAX || !name.split('/').all(part) {
-            let message = "a document's name is a relative path of plain parts, such as payments/pool.md";
-            return Err(Problem::invalid("INVALID_NAME", message).at("name"));
-        }
-        if text.trim().is_empty() {
-            return Err(Problem::invalid("MISSING_FIELD", "the document is empty").at("text"));
-        }
-        if text.len() > DOCUMENT_BYTES_MAX {
-            let message = format!("{} bytes, at most {DOCUMENT_BYTES_MAX} are taken", text.len());
-            return Err(Problem::new(ProblemKind::TooLarge, "LIMIT_EXCEEDED", message).at("text"));
-        }
-        Ok(librarian.ingest(name, text).await?)
-    }
-
     // Audit
 
     /// Records from `from_seq` on, at most [`AUDIT_PAGE_MAX`] at a time.
@@ -404,15 +358,6 @@ fn view_of(incident: Incident) -> DiagnosisView {
         incident: incident.id,
         diagnosis,
     }
-}
-
-fn no_knowledge() -> Problem {
-    Problem::new(ProblemKind::Conflict, "KNOWLEDGE_NOT_CONFIGURED", "no knowledge base is configured")
-}
-
-fn knowledge_read_only() -> Problem {
-    let message = "no folder is configured that documents are taken in to";
-    Problem::new(ProblemKind::Conflict, "KNOWLEDGE_READ_ONLY", message)
 }
 
 fn bounded(path: &str, text: &str, chars_min: usize, chars_max: usize) -> Result<(), Problem> {

@@ -525,6 +525,10 @@ async fn logs_and_tools_that_read_answer_at_once() {
     let line = lines[0]["line"].as_str().unwrap();
     assert!(line.contains("cannot reach the database") && !line.contains("hunter2"), "{line}");
     assert!(answer["query"].is_object());
+    assert_eq!((&answer["matched"], &answer["model_note"]), (&json!(1), &json!(null)), "{answer}");
+    let question = json!({ "text": "which services had errors in carrot", "now": at.0 });
+    let (_, answer) = house.post("vera", "/logs/query", &question).await;
+    assert_eq!(answer["notes"][0], "no source is called carrot; there are: checkout, payments", "{answer}");
 
     let log: String =
         (0..200).map(|n| format!("2026-11-22T10:00:{:02}Z INFO order {n} placed\n", n % 60)).collect();
@@ -532,6 +536,16 @@ async fn logs_and_tools_that_read_answer_at_once() {
         said(house.ask("vera", Method::POST, "/logs/analyze?name=checkout", log).await).await;
     assert_eq!((status, &report["lines"]), (StatusCode::OK, &json!(200)), "{report}");
     assert!(report["report"]["templates"].is_array());
+    let (usual, odd) =
+        ("2026-11-22T10:00:00Z INFO order placed\n", "2026-11-22T10:01:00Z ERROR pool exhausted\n");
+    let route = format!("/logs/analyze?baseline_bytes={}", usual.len() * 100);
+    let body = usual.repeat(100) + &odd.repeat(9);
+    let (status, report) = said(house.ask("vera", Method::POST, &route, body).await).await;
+    assert_eq!(
+        (status, &report["baseline_lines"], &report["lines"]),
+        (StatusCode::OK, &json!(100), &json!(9))
+    );
+    assert_eq!(report["anomalies"][0]["kind"], "new_template", "{report}");
 
     let (status, ran) = house.post("hook", "/execute", &json!({ "tool": "error_ratio", "args": {} })).await;
     assert_eq!(status, StatusCode::OK, "{ran}");
@@ -612,8 +626,8 @@ async fn grpc_speaks_of_the_same_incidents_with_the_same_rules() {
     assert!(status.ready, "{}", status.not_ready_because);
 
     let upload = futures::stream::iter((0..3).map(|n| v1::AnalyzeLogsRequest {
-        options: None,
         chunk: format!("2026-11-22T10:00:0{n}Z ERROR it broke\n").into_bytes(),
+        ..Default::default()
     }));
     let mut logs = v1::logs_client::LogsClient::new(channel.clone());
     let report = logs.analyze(signed("vera", upload)).await.unwrap().into_inner();

@@ -343,6 +343,7 @@ impl ToolHost for World {
             function: "http-change.send".to_owned(),
             target: step.target.clone(),
             reversible,
+            pods: 0,
         };
         Ok(DryRun { calls: plan.steps.iter().map(call).collect() })
     }

@@ -212,6 +212,7 @@ fn blast_radius(
         targets: plan.steps.iter().map(|step| step.target.clone()).collect(),
         operations: u32::try_from(dry_run.calls.len()).unwrap_or(u32::MAX),
         irreversible: dry_run.calls.iter().any(|call| !call.reversible),
+        pods: dry_run.calls.iter().fold(0, |pods: u32, call| pods.saturating_add(call.pods)),
     }
 }
 

@@ -39,6 +39,9 @@ impl Logs for GuardedLogs {
     async fn search(&self, query: &LogQuery) -> Result<LogAnswer, Fault> {
         self.breaker.call(self.inner.search(query)).await
     }
+    async fn services(&self, window: TimeRange) -> Result<Vec<String>, Fault> {
+        self.breaker.call(self.inner.services(window)).await
+    }
 }
 
 pub(super) struct GuardedKnowledge {

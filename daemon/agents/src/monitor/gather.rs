@@ -1,7 +1,7 @@
 //! Reads metrics and logs around the onset and turns them into findings. Side by side and bounded; what cannot be read
 //! becomes a gap, never silence.
 
-use super::{log_findings, metric_findings};
+use super::{localization, log_findings, metric_findings, survey};
 use crate::reply::result;
 use crate::shell::WorkError;
 use crate::world::World;
@@ -68,8 +68,14 @@ async fn look(world: &World, incident: &Incident) -> (Vec<Evidence>, Vec<Finding
             queries.push(metric_findings::of_indicator(world, category, indicator, alert_at, window).boxed());
         }
     }
-    let metrics: Vec<Collected> = futures::stream::iter(queries).buffered(QUERIES_MAX).collect().await;
-    let asked = metrics.len();
+    let asked = queries.len();
+    let indicators = futures::stream::iter(queries).buffered(QUERIES_MAX).collect::<Vec<Collected>>();
+    // Side by side: each is bounded by itself, and a diagnosis waits for the slowest.
+    let (metrics, surveyed, (logs, records)) = tokio::join!(
+        indicators,
+        survey::run(world, incident, alert_at, now),
+        log_findings::look(world, incident, window)
+    );
     for found in metrics {
         collected.merge(found);
     }
@@ -79,7 +85,8 @@ async fn look(world: &World, incident: &Incident) -> (Vec<Evidence>, Vec<Finding
         let what = format!("{asked} queries were answered with nothing at all");
         collected.gap("all metrics", &Fault::new(FaultKind::Malformed, "METRICS_EMPTY", what));
     }
-    collected.merge(log_findings::look(world, incident, window).await);
+    collected.merge(logs);
+    collected.merge(localization::look(world, incident, alert_at, surveyed, records).await);
     number(collected, incident.iteration + 1, world.policy.evidence_max as usize)
 }
 

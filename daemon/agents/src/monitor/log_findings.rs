@@ -19,16 +19,24 @@ const NOVELTY_MIN: f64 = 0.5;
 /// What is new is new against the time before this much ahead of the first alert: an alert comes late.
 const ONSET_MARGIN_MS: u64 = 60_000;
 
-pub(super) async fn look(world: &World, incident: &Incident, window: TimeRange) -> Collected {
+/// What is new, and every record that was read.
+pub(super) async fn look(
+    world: &World,
+    incident: &Incident,
+    window: TimeRange,
+) -> (Collected, Vec<LogRecord>) {
     let mut collected = Collected::default();
     let query = LogQuery { window, services: Vec::new(), contains: Vec::new(), limit: LINES_MAX };
     let answer = match world.ports.logs.search(&query).await {
         Ok(answer) => answer,
         Err(fault) => {
             collected.gap("logs", &fault);
-            return collected;
+            return (collected, Vec::new());
         }
     };
+    for fault in &answer.unread {
+        collected.gap("logs", fault);
+    }
     let records = records(&answer.lines);
     let onset = incident.first_alert_at().before_ms(ONSET_MARGIN_MS);
     let mut per_service: BTreeMap<String, usize> = BTreeMap::new();
@@ -55,7 +63,7 @@ pub(super) async fn look(world: &World, incident: &Incident, window: TimeRange) 
         };
         collected.evidence.push((evidence, findings));
     }
-    collected
+    (collected, records)
 }
 
 fn findings(world: &World, new: &Novelty) -> Vec<Finding> {

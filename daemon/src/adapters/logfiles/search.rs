@@ -1,21 +1,25 @@
 //! One search over the files: what belongs to the window, and in which order.
 
 use super::backwards::{Backwards, Budget, Step};
-use super::{FileSource, LogsConfig, Unreadable, generations, sources};
+use super::generations::{self, Generation};
+use super::{FileSource, LogsConfig, Unreadable, sources};
 use medic_core::{Fault, Labels, TimestampMs};
 use medic_ports::logs::{LogAnswer, LogLine, LogQuery};
+use medic_signals::logs::reader;
 use medic_signals::timestamp;
 use serde::Deserialize;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fs::File;
-use std::io;
+use std::io::{self, BufRead, BufReader, Read as _};
 
 /// How far before the window a line's time must lie for the reading to end. 10 s: writers buffer, threads race, and lines
 /// stand a little out of order; not by more.
 const DISORDER_MS: u64 = 10_000;
 /// Lines without a time that wait for the line they belong to. 2,000: no stack trace is longer.
 const UNTIMED_MAX: usize = 2_000;
+
+/// Lines of one generation, in bits of a number. 2^40: more than fit on a disk.
+const GENERATION_BITS: u32 = 40;
 
 /// Orders lines by time, then by file, then by their place in the file.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +60,24 @@ struct Search<'a> {
     /// The newest so far, the oldest of them on top.
     kept: BinaryHeap<Reverse<Found>>,
     dropped: u64,
+    unread: Vec<Fault>,
+}
+
+/// What one search may read.
+struct Limits {
+    /// Bytes of one source's plain files.
+    share: usize,
+    line_bytes_max: usize,
+    /// Bytes that one packed file may become.
+    unpacked_bytes_max: usize,
+}
+
+/// Where lines come from.
+struct Lines {
+    source: usize,
+    /// The number behind which those of this file count.
+    first: u64,
+    labels: Labels,
 }
 
 pub(super) fn search(config: &LogsConfig, query: &LogQuery, now: TimestampMs) -> Result<LogAnswer, Fault> {
@@ -67,11 +89,16 @@ pub(super) fn search(config: &LogsConfig, query: &LogQuery, now: TimestampMs) ->
         now,
         kept: BinaryHeap::new(),
         dropped: 0,
+        unread: Vec::new(),
     };
     // Each file gets its share, so that a loud one cannot silence the others.
-    let share = config.search_bytes_max / sources.len().max(1);
+    let limits = Limits {
+        share: config.search_bytes_max / sources.len().max(1),
+        line_bytes_max: config.line_bytes_max,
+        unpacked_bytes_max: config.search_bytes_max,
+    };
     for (index, source) in sources.iter().enumerate() {
-        if let Err(error) = search.read(index, source, config.line_bytes_max, share) {
+        if let Err(error) = search.read(index, source, &limits) {
             let (service, reason) = (Some(source.service.clone()), error.to_string());
             unreadable.push(Unreadable { service, path: source.path.clone(), reason });
         }
@@ -83,83 +110,106 @@ pub(super) fn search(config: &LogsConfig, query: &LogQuery, now: TimestampMs) ->
             return Err(one.fault());
         }
         tracing::warn!(path = %one.path.display(), reason = one.reason, "log source unreadable");
+        search.unread.push(one.fault());
     }
     Ok(search.finish())
 }
 
 impl Search<'_> {
-    fn read(
-        &mut self,
-        index: usize,
-        source: &FileSource,
-        line_bytes_max: usize,
-        share: usize,
-    ) -> io::Result<()> {
-        let mut budget = Budget(share);
-        let mut nth = 0;
-        for path in generations(&source.path) {
-            let file = File::open(&path)?;
-            // A pipe would block, a directory is no log.
-            if !file.metadata()?.is_file() {
-                return Err(io::Error::other("not a regular file"));
-            }
-            let labels =
-                Labels::from([("service", source.service.as_str()), ("source", &path.to_string_lossy())]);
-            let mut reader = Backwards::new(file, line_bytes_max)?;
-            let mut untimed: Vec<(u64, String)> = Vec::new();
-            loop {
-                let line = match reader.step(&mut budget)? {
-                    Step::Line(line) => line,
-                    Step::Start => break,
-                    Step::Spent => {
-                        tracing::warn!(path = %path.display(), share, "log search stopped at its byte budget");
-                        return Ok(());
-                    }
-                };
-                nth += 1;
-                if line.trim().is_empty() {
-                    continue;
-                }
-                match self.time_of(&line) {
-                    Some(at) => {
-                        for (nth, line) in untimed.drain(..) {
-                            self.offer(
-                                Some(at),
-                                None,
-                                Place { at: Some(at), source: index, nth: Reverse(nth) },
-                                &labels,
-                                line,
-                            );
-                        }
-                        if at.after_ms(DISORDER_MS) < self.query.window.start {
-                            return Ok(());
-                        }
-                        self.offer(
-                            Some(at),
-                            Some(at),
-                            Place { at: Some(at), source: index, nth: Reverse(nth) },
-                            &labels,
-                            line,
-                        );
-                    }
-                    None if untimed.len() < UNTIMED_MAX => untimed.push((nth, line)),
-                    // No log of ours: what waited is taken as it stands.
-                    None => {
-                        self.offer(
-                            None,
-                            None,
-                            Place { at: None, source: index, nth: Reverse(nth) },
-                            &labels,
-                            line,
-                        );
-                    }
-                }
-            }
-            for (nth, line) in untimed {
-                self.offer(None, None, Place { at: None, source: index, nth: Reverse(nth) }, &labels, line);
+    fn read(&mut self, index: usize, source: &FileSource, limits: &Limits) -> io::Result<()> {
+        let mut budget = Budget(limits.share);
+        let since = self.query.window.start.before_ms(DISORDER_MS);
+        for (nth, generation) in (0u64..).zip(generations::open(&source.path, since)?) {
+            let path = generation.path.to_string_lossy().into_owned();
+            let labels = Labels::from([("service", source.service.as_str()), ("source", path.as_str())]);
+            // Older generations stand before younger ones, whatever the lines' times.
+            let lines = Lines { source: index, first: nth << GENERATION_BITS, labels };
+            let goes_on = if generation.packed {
+                self.read_packed(generation, &lines, limits)?
+            } else {
+                self.read_plain(generation, &lines, limits.line_bytes_max, &mut budget)?
+            };
+            if !goes_on {
+                break;
             }
         }
         Ok(())
+    }
+
+    /// From the end back. Returns whether older lines may still belong to the window.
+    fn read_plain(
+        &mut self,
+        generation: Generation,
+        lines: &Lines,
+        line_bytes_max: usize,
+        budget: &mut Budget,
+    ) -> io::Result<bool> {
+        let mut reader = Backwards::new(generation.file, line_bytes_max)?;
+        let mut untimed: Vec<(u64, String)> = Vec::new();
+        let mut nth = lines.first;
+        loop {
+            let line = match reader.step(budget)? {
+                Step::Line(line) => line,
+                Step::Start => break,
+                Step::Spent => {
+                    let path = generation.path.display();
+                    tracing::warn!(%path, "log search stopped at its byte budget");
+                    return Ok(false);
+                }
+            };
+            nth += 1;
+            if line.trim().is_empty() {
+                continue;
+            }
+            match self.time_of(&line) {
+                Some(at) => {
+                    for (nth, line) in untimed.drain(..) {
+                        self.offer(Some(at), None, nth, lines, line);
+                    }
+                    if at < self.query.window.start.before_ms(DISORDER_MS) {
+                        return Ok(false);
+                    }
+                    self.offer(Some(at), Some(at), nth, lines, line);
+                }
+                None if untimed.len() < UNTIMED_MAX => untimed.push((nth, line)),
+                // No log of ours: what waited is taken as it stands.
+                None => self.offer(None, None, nth, lines, line),
+            }
+        }
+        for (nth, line) in untimed {
+            self.offer(None, None, nth, lines, line);
+        }
+        Ok(true)
+    }
+
+    /// From the beginning on: what is packed cannot be read backwards. Returns as [`read_plain`](Self::read_plain).
+    fn read_packed(&mut self, generation: Generation, lines: &Lines, limits: &Limits) -> io::Result<bool> {
+        let path = generation.path.display().to_string();
+        let input = BufReader::new(generation.file);
+        let mut unpacked = BufReader::new(reader::open(input, limits.unpacked_bytes_max as u64)?);
+        let (mut first_at, mut last_at) = (None, None);
+        // Counts down, as if it were read from its end.
+        let mut nth = lines.first + (1 << (GENERATION_BITS - 1));
+        loop {
+            let line = match forward_line(&mut unpacked, limits.line_bytes_max) {
+                Ok(Some(line)) => line,
+                Ok(None) => break,
+                Err(error) => {
+                    // One that is being packed ends early: what came is taken.
+                    tracing::warn!(path, %error, "packed log not read to its end");
+                    break;
+                }
+            };
+            nth = nth.saturating_sub(1);
+            if line.trim().is_empty() {
+                continue;
+            }
+            let at = self.time_of(&line);
+            first_at = first_at.or(at);
+            last_at = at.or(last_at);
+            self.offer(last_at, at, nth, lines, line);
+        }
+        Ok(first_at.is_none_or(|at| at >= self.query.window.start.before_ms(DISORDER_MS)))
     }
 
     /// `stands_at`: where the line stands in time; `at`: the time that it carries itself.
@@ -167,15 +217,17 @@ impl Search<'_> {
         &mut self,
         stands_at: Option<TimestampMs>,
         at: Option<TimestampMs>,
-        place: Place,
-        labels: &Labels,
+        nth: u64,
+        lines: &Lines,
         line: String,
     ) {
         // A line that nobody can date is shown rather than hidden.
         if !stands_at.is_none_or(|at| self.query.window.contains(at)) || !self.contains_all(&line) {
             return;
         }
-        self.kept.push(Reverse(Found { place, line: LogLine { at, labels: labels.clone(), line } }));
+        let place = Place { at: stands_at, source: lines.source, nth: Reverse(nth) };
+        let line = LogLine { at, labels: lines.labels.clone(), line };
+        self.kept.push(Reverse(Found { place, line }));
         if self.kept.len() > self.query.limit {
             self.kept.pop();
             self.dropped += 1;
@@ -207,8 +259,27 @@ impl Search<'_> {
     fn finish(self) -> LogAnswer {
         let mut found: Vec<Found> = self.kept.into_iter().map(|Reverse(found)| found).collect();
         found.sort();
-        LogAnswer { lines: found.into_iter().map(|found| found.line).collect(), dropped: self.dropped }
+        LogAnswer {
+            lines: found.into_iter().map(|found| found.line).collect(),
+            dropped: self.dropped,
+            unread: self.unread,
+        }
     }
+}
+
+/// The next line without its end, cut off at the limit; what is beyond is passed over.
+fn forward_line(input: &mut impl BufRead, line_bytes_max: usize) -> io::Result<Option<String>> {
+    let mut line = Vec::new();
+    let read = input.by_ref().take(line_bytes_max as u64).read_until(b'\n', &mut line)?;
+    if read == 0 {
+        return Ok(None);
+    }
+    if line.last() != Some(&b'\n') && read == line_bytes_max {
+        input.skip_until(b'\n')?;
+    }
+    let line = line.strip_suffix(b"\n").unwrap_or(&line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    Ok(Some(String::from_utf8_lossy(line).into_owned()))
 }
 
 fn year_of(now: TimestampMs) -> i16 {

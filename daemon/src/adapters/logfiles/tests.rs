@@ -2,6 +2,7 @@ use super::*;
 use medic_core::{TimeRange, TimestampMs};
 use medic_ports::fake::FakeClock;
 use std::fs;
+use std::path::Path;
 
 /// 2026-01-02T03:04:05Z
 const NOW: u64 = 1_767_323_045_000;
@@ -88,6 +89,52 @@ async fn rotated_files_are_read_where_the_window_reaches_them() {
     assert_eq!(texts(&answer), ["2026-01-02T03:04:02Z older", "2026-01-02T03:04:04Z new"]);
 }
 
+fn gzip(text: &str) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn packed_predecessors_are_read_as_if_they_were_plain() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.log"), "2026-01-02T03:04:04Z new\n").unwrap();
+    let old = "2026-01-02T03:03:00Z too old\n2026-01-02T03:04:01Z first\n  at its frame\n2026-01-02T03:04:02Z second\n";
+    fs::write(dir.path().join("a.log.1.gz"), gzip(old)).unwrap();
+    fs::write(
+        dir.path().join("a.log.2.gz"),
+        gzip("2026-01-02T03:04:03Z behind an older one: never reached\n"),
+    )
+    .unwrap();
+    let logs = in_directory(dir.path());
+    let answer = logs.search(&query(0, 60)).await.unwrap();
+    let expected = [
+        "2026-01-02T03:04:01Z first",
+        "  at its frame",
+        "2026-01-02T03:04:02Z second",
+        "2026-01-02T03:04:04Z new",
+    ];
+    assert_eq!(texts(&answer), expected);
+    assert_eq!(answer.lines[1].at, None);
+    // Cut off while it is being written: what came is taken.
+    let packed = gzip(&old.repeat(5_000));
+    fs::write(dir.path().join("a.log.1.gz"), &packed[..packed.len() / 2]).unwrap();
+    assert!(logs.search(&LogQuery { limit: 100_000, ..query(0, 60) }).await.unwrap().lines.len() > 1_000);
+    assert_eq!(logs.services(query(0, 60).window).await.unwrap(), ["a"], "a predecessor is no service");
+}
+
+#[tokio::test]
+async fn a_file_that_is_renamed_and_not_made_anew_yet_is_still_read() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.log"), "2026-01-02T03:04:04Z last words\n").unwrap();
+    let logs = in_directory(dir.path());
+    fs::rename(dir.path().join("a.log"), dir.path().join("a.log.1")).unwrap();
+    assert_eq!(texts(&logs.search(&query(0, 60)).await.unwrap()), ["2026-01-02T03:04:04Z last words"]);
+    fs::write(dir.path().join("a.log"), "2026-01-02T03:04:05Z first words\n").unwrap();
+    assert_eq!(logs.search(&query(0, 60)).await.unwrap().lines.len(), 2);
+}
+
 #[tokio::test]
 async fn month_without_a_year_is_the_last_one_that_was() {
     let dir = tempfile::tempdir().unwrap();
@@ -119,7 +166,13 @@ async fn unreadable_source_is_an_error_when_asked_for_and_an_empty_one_is_not() 
         assert_eq!(fault.code, "LOGS_UNREADABLE");
         assert!(fault.message.contains(&format!("log of {service}")), "{fault}");
     }
-    assert_eq!(logs.search(&query(0, 60)).await, Ok(LogAnswer::default()), "the others are still read");
+    let answer = logs.search(&query(0, 60)).await.unwrap();
+    assert_eq!(
+        (answer.lines.len(), answer.unread.len()),
+        (0, 2),
+        "the others are still read, and these are told"
+    );
+    assert_eq!(logs.services(query(0, 60).window).await.unwrap(), ["dir", "gone", "there"]);
 
     let missing = in_directory(&dir.path().join("missing"));
     assert_eq!(missing.search(&query(0, 60)).await.unwrap_err().code, "LOGS_UNREADABLE");

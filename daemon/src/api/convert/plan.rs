@@ -52,6 +52,7 @@ fn plan(plan: &ActionPlan) -> v1::Plan {
             targets: radius.targets.iter().map(target).collect(),
             operations: radius.operations,
             irreversible: radius.irreversible,
+            pods: radius.pods,
         }),
         verification: Some(v1::Verification {
             must_be_silent: checks.must_be_silent.clone(),

@@ -1,12 +1,10 @@
-//! Tools, logs, knowledge, audit and the daemon's own state.
+//! Tools, audit and the daemon's own state.
 
 use crate::api::conditions::meaning;
-use crate::api::librarian::Shelved;
-use crate::api::operations::{ChainReport, LogsAnswered, LogsReported, StatusView, StoreCopied};
+use crate::api::operations::{ChainReport, StatusView, StoreCopied};
 use medic_agents::desk::Execution;
 use medic_core::ToolDescriptor;
 use medic_core::audit::ChainedRecord;
-use medic_ports::knowledge::KnowledgeAnswer;
 use medic_ports::tools::RejectedPlugin;
 use medic_proto::v1;
 
@@ -46,57 +44,6 @@ pub fn executed(execution: Execution) -> v1::ExecuteToolResponse {
             v1::ExecuteToolResponse { output: None, proposed_incident_id: Some(incident.to_string()) }
         }
     }
-}
-
-pub fn log_report(reported: LogsReported) -> v1::AnalyzeLogsResponse {
-    v1::AnalyzeLogsResponse {
-        summary: reported.report.summary.clone(),
-        lines: reported.lines,
-        broken: reported.report.broken,
-        bytes: reported.bytes,
-        report_json: serde_json::to_string(&reported.report).unwrap_or_default(),
-    }
-}
-
-pub fn log_query(answered: LogsAnswered) -> v1::QueryLogsResponse {
-    v1::QueryLogsResponse {
-        understood: answered.query.to_string(),
-        not_understood: answered.query.not_understood.clone(),
-        query_json: serde_json::to_string(&answered.query).unwrap_or_default(),
-        window_start_ms: answered.window.start.0,
-        window_end_ms: answered.window.end.0,
-        lines: answered
-            .lines
-            .into_iter()
-            .map(|line| v1::LogLine { at_ms: line.at.map(|at| at.0), labels: line.labels.0, line: line.line })
-            .collect(),
-        dropped: answered.dropped,
-    }
-}
-
-pub fn passages(answer: KnowledgeAnswer) -> v1::SearchKnowledgeResponse {
-    v1::SearchKnowledgeResponse {
-        passages: answer
-            .passages
-            .into_iter()
-            .map(|passage| v1::Passage {
-                document: passage.document,
-                title: passage.title,
-                heading: passage.heading,
-                text: passage.text,
-                category: passage.category,
-                score: passage.score,
-                matched: passage.matched,
-                digest: passage.digest.to_string(),
-            })
-            .collect(),
-        insufficient: answer.insufficient,
-        version: answer.version,
-    }
-}
-
-pub fn shelved(shelved: Shelved) -> v1::IngestKnowledgeResponse {
-    v1::IngestKnowledgeResponse { version: shelved.version, passages: shelved.passages }
 }
 
 pub fn audit_record(chained: &ChainedRecord) -> v1::AuditRecord {

@@ -1,18 +1,15 @@
-//! The other services of `medic.v1`: tools, logs, knowledge, audit, status.
+//! The other services of `medic.v1`: tools, audit, status.
 
 use super::{Service, Streamed, answered, caller};
 use crate::api::convert;
-use crate::api::operations::{AUDIT_PAGE_MAX, Door, LOG_BYTES_MAX, log_too_large};
+use crate::api::operations::{AUDIT_PAGE_MAX, Door};
 use crate::api::problem::Problem;
 use futures::StreamExt as _;
-use medic_core::TimestampMs;
 use medic_proto::v1;
 use medic_proto::v1::audit_server::Audit;
-use medic_proto::v1::knowledge_server::Knowledge;
-use medic_proto::v1::logs_server::Logs;
 use medic_proto::v1::tools_server::Tools;
 use std::collections::VecDeque;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status};
 
 #[tonic::async_trait]
 impl Tools for Service {
@@ -45,65 +42,6 @@ impl Tools for Service {
         let (tool, args) = (&request.tool, &request.args_json);
         let executed = self.operations.execute(&caller, Door::Grpc, tool, args, incident).await;
         answered(executed.map(convert::executed))
-    }
-}
-
-#[tonic::async_trait]
-impl Logs for Service {
-    async fn analyze(
-        &self,
-        request: Request<Streaming<v1::AnalyzeLogsRequest>>,
-    ) -> Result<Response<v1::AnalyzeLogsResponse>, Status> {
-        let caller = caller(&request)?;
-        let mut upload = request.into_inner();
-        let mut options = None;
-        let mut bytes = Vec::new();
-        while let Some(piece) = upload.message().await? {
-            // The first message's, whatever later ones say.
-            let said = piece.options.unwrap_or_default();
-            options.get_or_insert(said);
-            if bytes.len().saturating_add(piece.chunk.len()) > LOG_BYTES_MAX {
-                return Err(log_too_large().into());
-            }
-            bytes.extend_from_slice(&piece.chunk);
-        }
-        let options = options.unwrap_or_default();
-        let reported = self.operations.analyze_logs(&caller, options.name, options.year, bytes).await;
-        answered(reported.map(convert::log_report))
-    }
-
-    async fn query(
-        &self,
-        request: Request<v1::QueryLogsRequest>,
-    ) -> Result<Response<v1::QueryLogsResponse>, Status> {
-        let caller = caller(&request)?;
-        let request = request.into_inner();
-        let now = request.now_ms.map(TimestampMs);
-        let answer = self.operations.query_logs(&caller, &request.text, now, request.limit as usize).await;
-        answered(answer.map(convert::log_query))
-    }
-}
-
-#[tonic::async_trait]
-impl Knowledge for Service {
-    async fn search(
-        &self,
-        request: Request<v1::SearchKnowledgeRequest>,
-    ) -> Result<Response<v1::SearchKnowledgeResponse>, Status> {
-        let caller = caller(&request)?;
-        let request = request.into_inner();
-        let found =
-            self.operations.search(&caller, request.text, request.service, request.limit as usize).await;
-        answered(found.map(convert::passages))
-    }
-
-    async fn ingest(
-        &self,
-        request: Request<v1::IngestKnowledgeRequest>,
-    ) -> Result<Response<v1::IngestKnowledgeResponse>, Status> {
-        let caller = caller(&request)?;
-        let request = request.into_inner();
-        answered(self.operations.ingest(&caller, &request.name, &request.text).await.map(convert::shelved))
     }
 }
 

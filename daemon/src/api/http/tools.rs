@@ -1,16 +1,15 @@
-//! REST over tools, logs and knowledge.
+//! REST over tools.
 
-use super::body::{Query, json, read};
+use super::body::json;
 use super::{Gateway, answer};
 use crate::api::auth::Caller;
 use crate::api::convert;
-use crate::api::operations::{Door, LOG_BYTES_MAX};
+use crate::api::operations::Door;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use medic_core::TimestampMs;
 use medic_proto::v1;
 
 type Who = Extension<Caller>;
@@ -46,66 +45,4 @@ pub async fn execute(State(gateway): State<Gateway>, Extension(caller): Who, bod
         }
         Err(problem) => problem.into_response(),
     }
-}
-
-/// The body is the log itself, in any known format.
-pub async fn analyze_logs(
-    State(gateway): State<Gateway>,
-    Extension(caller): Who,
-    Query(options): Query<v1::AnalyzeLogsOptions>,
-    body: Body,
-) -> Response {
-    answer(
-        async {
-            let bytes = read(body, LOG_BYTES_MAX).await?;
-            let reported =
-                gateway.operations.analyze_logs(&caller, options.name, options.year, bytes).await?;
-            Ok(convert::log_report(reported))
-        }
-        .await,
-    )
-}
-
-/// `now` is what the contract calls `now_ms`.
-pub async fn query_logs(State(gateway): State<Gateway>, Extension(caller): Who, body: Body) -> Response {
-    answer(
-        async {
-            let request: v1::QueryLogsRequest = json(body).await?;
-            let now = request.now_ms.map(TimestampMs);
-            let answered =
-                gateway.operations.query_logs(&caller, &request.text, now, request.limit as usize).await?;
-            Ok(convert::log_query(answered))
-        }
-        .await,
-    )
-}
-
-pub async fn search_knowledge(
-    State(gateway): State<Gateway>,
-    Extension(caller): Who,
-    body: Body,
-) -> Response {
-    answer(
-        async {
-            let request: v1::SearchKnowledgeRequest = json(body).await?;
-            let (text, service) = (request.text, request.service);
-            let found = gateway.operations.search(&caller, text, service, request.limit as usize).await?;
-            Ok(convert::passages(found))
-        }
-        .await,
-    )
-}
-
-pub async fn ingest_knowledge(
-    State(gateway): State<Gateway>,
-    Extension(caller): Who,
-    body: Body,
-) -> Response {
-    answer(
-        async {
-            let request: v1::IngestKnowledgeRequest = json(body).await?;
-            gateway.operations.ingest(&caller, &request.name, &request.text).await.map(convert::shelved)
-        }
-        .await,
-    )
 }
