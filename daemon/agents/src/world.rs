@@ -11,6 +11,7 @@ use medic_core::grouping::GroupingPolicy;
 use medic_core::{Digest, EnvelopeId, IncidentId, Policy, TimestampMs};
 use medic_ports::{Clock, Journal, Knowledge, Logs, Metrics, Model, Notifier, ToolHost};
 use std::sync::{Arc, Mutex};
+use tokio::sync::Semaphore;
 
 #[derive(Clone)]
 pub struct Ports {
@@ -40,6 +41,8 @@ pub(crate) struct World {
     pub conditions: Conditions,
     pub careful: Arc<Careful>,
     pub stop: Stop,
+    /// Incidents whose logs are held in memory: in a storm they take turns. 4: some 100 MB at the limit of lines.
+    pub analyses: Semaphore,
     /// When the clock jumped last, on its `elapsed_ms`.
     jumped_at_ms: Mutex<Option<u64>>,
 }
@@ -59,6 +62,7 @@ impl World {
             conditions,
             careful: Arc::default(),
             stop: Stop::default(),
+            analyses: Semaphore::new(4),
             jumped_at_ms: Mutex::default(),
         }
     }

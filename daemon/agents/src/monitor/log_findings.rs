@@ -22,6 +22,8 @@ const ONSET_MARGIN_MS: u64 = 60_000;
 pub(super) async fn look(world: &World, incident: &Incident, window: TimeRange) -> Collected {
     let mut collected = Collected::default();
     let query = LogQuery { window, services: Vec::new(), contains: Vec::new(), limit: LINES_MAX };
+    // Never closed: an error cannot be.
+    let _turn = world.analyses.acquire().await;
     let answer = match world.ports.logs.search(&query).await {
         Ok(answer) => answer,
         Err(fault) => {
