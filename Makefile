@@ -71,6 +71,8 @@ test: plugins python
 	$(call say,building everything$(comma) tests included (the first time takes some ten minutes))
 	cargo build --workspace --all-targets
 	@if [ -f $(TARGET)/python/queue-age.wasm ]; then $(BIN)/medicd plugin check $(TARGET)/python/queue-age.wasm; fi
+	$(call say,the alerts on Medic itself)
+	promtool check rules examples/config/medic-alerts.yml
 	$(call say,every test)
 	cargo test --workspace
 
@@ -98,6 +100,8 @@ lint: setup
 # Optimised: figures of a debug build say nothing. Its first build takes as long as the other.
 bench: plugins
 	$(call say,building optimised)
-	cargo build --release -p medicd -p medic-lab
-	$(call say,figures; this machine only$(comma) this run only)
-	cargo run --release -q -p medic-tests --bin medic-bench
+	cargo build --release -p medicd -p medic-lab -p medic-store -p medic-tests --bins
+	$(call say,the journal beside the raw ceiling of the same run)
+	$(TARGET)/release/medic-store-bench
+	$(call say,the daemon; this machine only$(comma) this run only)
+	$(TARGET)/release/medic-bench

@@ -1,6 +1,7 @@
 //! One running daemon: started whole or not at all, and stopped in order.
 
 mod ending;
+mod entrance;
 mod retention;
 
 pub use ending::Stopper;
@@ -10,6 +11,7 @@ use crate::api::{self, ApiError, RequestsInFlight};
 use crate::config::{Config, ConfigError};
 use crate::wiring::{self, Wired};
 use ending::Phases;
+use entrance::Entrance;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use medic_agents::taxonomy::TaxonomyError;
@@ -52,6 +54,8 @@ pub enum StartError {
     Agents(#[from] medic_agents::StartError),
     #[error(transparent)]
     Api(#[from] ApiError),
+    #[error("the operating system gives no threads to answer on")]
+    Threads(#[source] std::io::Error),
     #[error("a part of the start was ended")]
     Ended(#[from] tokio::task::JoinError),
 }
@@ -69,6 +73,7 @@ impl StartError {
             Self::Topology { source, .. } => source.code(),
             Self::Agents(_) => "AGENTS_FAILED",
             Self::Api(error) => error.code(),
+            Self::Threads(_) => "NO_THREADS",
             Self::Ended(_) => "START_ENDED",
         }
     }
@@ -101,6 +106,8 @@ pub struct Daemon {
     background: JoinSet<()>,
     stopper: Stopper,
     shutdown_ms: u64,
+    /// Last, so that it outlives what is served on it.
+    entrance: Entrance,
 }
 
 impl Daemon {
@@ -134,9 +141,11 @@ impl Daemon {
             wiring::wire(store.clone(), &config).await?;
         (api.librarian, api.custodian) = (librarian, Some(custodian));
         let clock = ports.clock.clone();
+        let entrance = Entrance::build().map_err(StartError::Threads)?;
         let agents = medic_agents::start(agents, ports).await?;
         let (closing, closed) = watch::channel(false);
-        match api::serve(api, agents.desk(), closed).await {
+        let served = entrance.run(api::serve(api, agents.desk(), closed)).await;
+        match served.map_err(StartError::from).and_then(|served| Ok(served?)) {
             Ok(serving) => {
                 let (grpc_addr, http_addr) = (serving.grpc_addr(), serving.http_addr());
                 tracing::info!(grpc = %grpc_addr, http = %http_addr, "listening");
@@ -157,11 +166,12 @@ impl Daemon {
                     background,
                     stopper,
                     shutdown_ms,
+                    entrance,
                 })
             }
             Err(error) => {
                 agents.stop(shutdown_ms).await;
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -214,6 +224,7 @@ impl Daemon {
         if !agents {
             tracing::warn!("work in flight was cut off and goes on from the journal at the next start");
         }
+        drop(self.entrance);
         phases.telling("store", close(self.store)).await;
         phases.over(doors && agents);
         doors && agents

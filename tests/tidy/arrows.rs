@@ -51,8 +51,15 @@ const ARROWS: [(&str, &[&str]); 23] = [
 const PLUGIN: &[&str] = &["medic-sdk"];
 
 /// What only tests of a package may use besides: twins and scripted hosts.
-const FOR_TESTS: &[&str] =
-    &["medic-sdk-testkit", "medic-ports", "medic-cluster", "medic-demo", "medic-lab", "medic-proto", "medicd"];
+const FOR_TESTS: &[&str] = &[
+    "medic-sdk-testkit",
+    "medic-ports",
+    "medic-cluster",
+    "medic-demo",
+    "medic-lab",
+    "medic-proto",
+    "medicd",
+];
 
 /// What core may know of the world: how to write its nouns down, how to hash them, how to name an error. No runtime, no
 /// clock, no randomness, no I/O.

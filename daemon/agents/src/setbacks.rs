@@ -94,7 +94,8 @@ fn record(kind: &str, envelope: &Envelope, attempts: u32, error: &str, at: Times
     }
 }
 
-/// Tells the incident that a letter of it could not be handled. When that very notice cannot be handled, nobody is told
+/// Tells the incident that a letter of it could not be handled. When that letter was to open the incident, this opens it:
+/// a group of alerts that nobody hears of pages nobody. When that very notice cannot be handled, nobody is told
 /// again: it lies in the dead letters, which status counts.
 fn notice(
     incident: &IncidentId,
@@ -112,6 +113,10 @@ fn notice(
     }
     // One a burial: a letter that an operator sent again and that failed again is told of again.
     let name = format!("dead:{}:{}", envelope.id, envelope.seq);
+    let opens = match &envelope.body {
+        Body::Occurred { opens, .. } => opens.clone(),
+        _ => None,
+    };
     Letter {
         id: EnvelopeId::new(name.clone()),
         to: Address::Supervisor,
@@ -122,7 +127,47 @@ fn notice(
         body: Body::Occurred {
             incident: incident.clone(),
             event: Box::new(Event { at: now, kind: EventKind::DeadLettered { detail } }),
-            opens: None,
+            opens,
         },
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::panic, reason = "a test may be blunt")]
+mod tests {
+    use super::*;
+    use medic_core::mail::Opening;
+    use medic_core::phase::PhaseName;
+    use medic_core::{Effect, Incident, Policy, Step, step};
+
+    #[test]
+    fn a_lost_letter_that_was_to_open_an_incident_pages_somebody() {
+        let now = TimestampMs(1_760_000_000_000);
+        let incident = IncidentId::from("i1");
+        let opening = Opening { group: "checkout".to_owned(), title: "HighErrorRate".to_owned() };
+        let lost = Envelope {
+            seq: 7,
+            id: EnvelopeId::new("opens"),
+            to: Address::Supervisor,
+            lane: Lane::Normal,
+            cause: Causation::Restart,
+            at: now,
+            attempts: 2,
+            visible_at: now,
+            body: Body::Occurred {
+                incident: incident.clone(),
+                event: Box::new(Event { at: now, kind: EventKind::DeadLettered { detail: String::new() } }),
+                opens: Some(opening.clone()),
+            },
+        };
+        let told = notice(&incident, &lost, "panicked", None, Causation::Restart, now);
+        let Body::Occurred { event, opens: Some(opens), .. } = told.body else { panic!("{told:?}") };
+        assert_eq!(opens, opening);
+        let Step::Advanced(advance) = step(&Incident::open(incident, opens, now), &event, &Policy::default())
+        else {
+            panic!("a dead letter is heard in every phase")
+        };
+        assert_eq!(advance.next.phase.name(), PhaseName::Escalated);
+        assert!(advance.effects.iter().any(|effect| matches!(effect, Effect::Notify { .. })));
     }
 }

@@ -41,7 +41,7 @@ pub(crate) struct World {
     pub conditions: Conditions,
     pub careful: Arc<Careful>,
     pub stop: Stop,
-    /// Incidents whose series are held in memory. 2: some 100 MB at the limits of the survey.
+    /// Incidents whose lines and series are held in memory: in a storm they take turns. 4: some 300 MB at the limits.
     pub analyses: Semaphore,
     /// When the clock jumped last, on its `elapsed_ms`.
     jumped_at_ms: Mutex<Option<u64>>,
@@ -62,7 +62,7 @@ impl World {
             conditions,
             careful: Arc::default(),
             stop: Stop::default(),
-            analyses: Semaphore::new(2),
+            analyses: Semaphore::new(4),
             jumped_at_ms: Mutex::default(),
         }
     }

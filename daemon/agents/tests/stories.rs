@@ -30,6 +30,8 @@ mod restored;
 mod scene;
 #[path = "stories/storm.rs"]
 mod storm;
+#[path = "stories/withdrawn.rs"]
+mod withdrawn;
 
 use medic_agents::desk::DeskError;
 use medic_core::audit::ChainVerifier;

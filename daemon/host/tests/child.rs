@@ -36,7 +36,8 @@ fn main() {
         _ => {}
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let tests: [(&str, fn(&tokio::runtime::Runtime)); 3] = [
+    type Test = fn(&tokio::runtime::Runtime);
+    let tests: [(&str, Test); 3] = [
         ("a_component_compiled_by_a_child_runs_and_is_cached", compiled_by_a_child),
         ("however_the_child_ends_the_parent_says_what_was_wrong", however_it_ends),
         ("a_child_has_no_more_memory_than_its_limit", limited),

@@ -155,6 +155,9 @@ pub struct Batch {
     /// Consumed: removed from their mailboxes.
     pub consumed: Vec<Slot>,
     pub incidents: Vec<IncidentWrite>,
+    /// Incidents that must still be at this revision, though nothing of them is written: what the batch says holds only
+    /// of that state.
+    pub rests_on: Vec<(IncidentId, u64)>,
     pub documents: Vec<DocumentWrite>,
     /// To other mailboxes. Internal mail draws on reserved room and is refused only when that is used up too.
     pub letters: Vec<Letter>,

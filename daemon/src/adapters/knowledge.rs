@@ -265,7 +265,9 @@ mod tests {
                     # Certificate expiry\n\n## Remedy\n\nRenew the expired certificate and reload the gateway.\n";
         let shelved = library.ingest("ours/certificates.md", text).await.unwrap();
         assert!(shelved.passages > 0);
-        let answer = medic_ports::Knowledge::search(&library, &query("expired certificate on the gateway")).await.unwrap();
+        let answer = medic_ports::Knowledge::search(&library, &query("expired certificate on the gateway"))
+            .await
+            .unwrap();
         assert_eq!((answer.insufficient, answer.version), (None, shelved.version));
         let passage = &answer.passages[0];
         assert_eq!(

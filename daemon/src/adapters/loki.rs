@@ -203,7 +203,7 @@ impl Loki {
         let mut entries = wire::entries(&bytes).map_err(|why| self.not_understood(why))?;
         // What is outside the question is not believed.
         entries.retain(|entry| (start..end).contains(&entry.at_ns));
-        entries.sort_by(|a, b| b.at_ns.cmp(&a.at_ns));
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.at_ns));
         Ok(entries)
     }
 

@@ -386,7 +386,7 @@ impl Committer {
         leaving.extend(batch.dead.iter().map(|(slot, ..)| *slot));
         let retried = self.judge_places(&batch, &leaving)?;
         self.judge_unburied(group, &batch.unburied)?;
-        self.judge_revisions(group, &batch.incidents)?;
+        self.judge_revisions(group, &batch.rests_on, &batch.incidents)?;
         self.judge_effects(group, &batch.effects)?;
         self.judge_rows(group, &batch)?;
         let fates = self.judge_letters(group, Origin::Inside, &batch.letters, &leaving)?;

@@ -12,8 +12,8 @@ pub struct StoreConfig {
     pub mailbox_envelopes_max: u64,
     /// Bytes one mailbox may hold as stored. 64 MiB: sixteen webhook bodies of the largest accepted size.
     pub mailbox_bytes_max: u64,
-    /// Intake from outside is refused while the file system has less than this free. 256 MiB: the write-ahead log may
-    /// grow to 256 MiB before it is cut, and running work must still be able to record and escalate.
+    /// Intake from outside is refused while the file system has less than this free. 256 MiB: log and tables may hold
+    /// some 150 MiB of the same rows for a while, and running work must still be able to record and escalate.
     pub low_space_bytes: u64,
     /// Held back in a file that is given up when the disk is full, so that running work can still be recorded and
     /// escalated. 16 MiB: some thousand commits. 0: none.

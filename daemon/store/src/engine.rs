@@ -85,8 +85,8 @@ impl Family {
 
 /// Share of a memtable given to a filter of its keys, where most of what is asked for is not there.
 const MEMTABLE_FILTER_RATIO: f64 = 0.05;
-/// The log is cut when it reaches this, which bounds replay at start: some 0.8 s per 150 MB.
-const WAL_BYTES_MAX: u64 = 256 << 20;
+/// The log is cut when it reaches this, which bounds replay at start: some 0.35 s, at 0.8 s per 150 MB.
+const WAL_BYTES_MAX: u64 = 64 << 20;
 /// Memtables of all families together.
 const MEMTABLE_BYTES_MAX: usize = 64 << 20;
 const MEMTABLE_BYTES: usize = 16 << 20;

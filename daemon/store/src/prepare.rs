@@ -60,6 +60,8 @@ pub(crate) struct PreparedDocument {
 pub(crate) struct PreparedBatch {
     pub consumed: BTreeSet<Slot>,
     pub incidents: Vec<PreparedIncident>,
+    /// Checked, not written.
+    pub rests_on: Vec<(IncidentId, u64)>,
     pub documents: Vec<PreparedDocument>,
     pub letters: Vec<PreparedLetter>,
     pub fired: Vec<DueTimer>,
@@ -85,6 +87,7 @@ impl PreparedBatch {
         let Batch {
             consumed,
             incidents,
+            rests_on,
             documents,
             letters,
             timers,
@@ -99,6 +102,7 @@ impl PreparedBatch {
         let mut prepared = Self {
             consumed: consumed.into_iter().collect(),
             incidents: Vec::with_capacity(incidents.len()),
+            rests_on,
             documents: documents
                 .into_iter()
                 .map(|row| {

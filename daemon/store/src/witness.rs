@@ -18,6 +18,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 const FILE: &str = "HEAD";
+/// As it is called until it is whole.
+const UNFINISHED: &str = "HEAD.new";
 /// A page of its own for each slot: they never share a sector.
 const SLOT_BYTES: usize = 4_096;
 
@@ -68,13 +70,16 @@ impl Witness {
         }
     }
 
-    /// Makes the file with both slots filled, so that later writes need no space.
+    /// Makes the file with both slots filled, so that later writes need no space. It gets its name when it is whole: a
+    /// store that dies here on its first day must open on its second.
     pub fn create(dir: &Path, witnessed: Witnessed) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(dir.join(FILE))?;
+        let unnamed = dir.join(UNFINISHED);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&unnamed)?;
         let slot = render(&witnessed)?;
         file.write_all_at(&slot, 0)?;
         file.write_all_at(&slot, SLOT_BYTES as u64)?;
         file.sync_all()?;
+        std::fs::rename(&unnamed, dir.join(FILE))?;
         File::open(dir)?.sync_all()?;
         Ok(Self { file, next_slot: 0, written: witnessed })
     }
@@ -138,6 +143,16 @@ mod tests {
         again.write(at(6)).unwrap();
         assert_eq!(reload(dir.path()), at(6));
         assert_eq!(std::fs::metadata(dir.path().join(FILE)).unwrap().len(), 2 * SLOT_BYTES as u64);
+    }
+
+    #[test]
+    fn one_that_was_not_finished_is_none_and_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(UNFINISHED), "{\"half").unwrap();
+        assert!(Witness::load(dir.path()).unwrap().is_none());
+        Witness::create(dir.path(), at(0)).unwrap();
+        assert_eq!(reload(dir.path()), at(0));
+        assert!(!dir.path().join(UNFINISHED).exists());
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! an API server of version 1.20 was recorded with. What a controller would do about a change is done at once. Every
 //! request is in the audit log. It is no API server: no watch, no admission, no schema of any kind.
 
+#![allow(clippy::indexing_slicing, reason = "objects are written with the fields that are set here")]
+
 mod audit;
 mod objects;
 mod patch;

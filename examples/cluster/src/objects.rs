@@ -72,10 +72,8 @@ impl Objects {
         let changed = self.all.get(key).map(spec) != Some(spec(&object));
         if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.insert("resourceVersion".to_owned(), json!(self.version.to_string()));
-            if changed {
-                if let Some(generation) = metadata.get("generation").and_then(Value::as_u64) {
-                    metadata.insert("generation".to_owned(), json!(generation + 1));
-                }
+            if changed && let Some(generation) = metadata.get("generation").and_then(Value::as_u64) {
+                metadata.insert("generation".to_owned(), json!(generation + 1));
             }
         }
         self.all.insert(key.clone(), object.clone());

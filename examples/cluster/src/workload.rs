@@ -52,11 +52,11 @@ pub fn settle(objects: &mut Objects, key: &Key) {
         objects.owned_by("apps", "replicasets", &deployment).map(|(key, _)| key.clone()).collect();
     for set in sets {
         let replicas = if set == current { wanted } else { 0 };
-        if let Some(mut object) = objects.get(&set).cloned() {
-            if number(&object, "/spec/replicas") != replicas {
-                object["spec"]["replicas"] = json!(replicas);
-                objects.update(&set, object);
-            }
+        if let Some(mut object) = objects.get(&set).cloned()
+            && number(&object, "/spec/replicas") != replicas
+        {
+            object["spec"]["replicas"] = json!(replicas);
+            objects.update(&set, object);
         }
         fill(objects, &set);
     }

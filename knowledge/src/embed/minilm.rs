@@ -110,11 +110,11 @@ impl Inner {
 
 fn vocabulary(dir: &Path) -> Result<WordPiece> {
     let refuse = |reason: String| Error::Model { dir: dir.to_owned(), reason };
-    let (name, read_words): (&str, fn(&[u8]) -> std::result::Result<WordPiece, String>) =
-        match dir.join("vocab.txt").is_file() {
-            true => ("vocab.txt", WordPiece::from_lines),
-            false => ("tokenizer.json", WordPiece::from_tokenizer),
-        };
+    type Read = fn(&[u8]) -> std::result::Result<WordPiece, String>;
+    let (name, read_words): (&str, Read) = match dir.join("vocab.txt").is_file() {
+        true => ("vocab.txt", WordPiece::from_lines),
+        false => ("tokenizer.json", WordPiece::from_tokenizer),
+    };
     read_words(&read(dir, name, SMALL_FILE_BYTES_MAX)?).map_err(|reason| refuse(format!("{name}: {reason}")))
 }
 

@@ -117,7 +117,7 @@ impl QdrantStore {
         // An ingest that was killed may have left some under the same number.
         self.forget(version).await?;
         let mut done = 0;
-        let rows: Vec<(usize, (&Vec<f32>, &Arc<Facets>))> = vectors.iter().zip(facets).enumerate().collect();
+        let rows: Vec<_> = vectors.iter().zip(facets).enumerate().collect();
         for batch in rows.chunks(POINTS_PER_REQUEST) {
             let points: Vec<PointStruct> = batch
                 .iter()

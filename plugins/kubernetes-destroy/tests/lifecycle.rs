@@ -9,7 +9,7 @@
 )]
 
 use medic_sdk::types::{Health, HostError, HostErrorKind};
-use medic_sdk::{Destructive, Value, json};
+use medic_sdk::{Value, json};
 use medic_sdk_testkit::{Answer, Failure, Function, ScriptedHost};
 use plugin_kubernetes_destroy::{DeletePodForce, DeletePvc};
 

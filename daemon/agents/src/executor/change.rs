@@ -71,7 +71,7 @@ pub(super) async fn apply(
         return Ok(failed(fault, false));
     }
     // Committed before the call: after a crash we must know that we may have acted.
-    journal.start(ready.approved.digest().as_str()).await?;
+    journal.start(incident, ready.approved.digest().as_str()).await?;
     let outcome = world.ports.tools.apply(&permit, &ready.plan, journal.clone()).await;
     let (state, detail, event) = match outcome {
         StepOutcome::Applied(report) => (
@@ -119,7 +119,7 @@ pub(super) async fn revert(
     };
     let done = world.ports.journal.effect(applied)?.map(|record| record.calls).unwrap_or_default();
     let saved = ready.snapshot(world, incident)?;
-    journal.start(ready.approved.digest().as_str()).await?;
+    journal.start(incident, ready.approved.digest().as_str()).await?;
     let outcome = world.ports.tools.revert(&permit, &ready.plan, &saved, &done, journal.clone()).await;
     let (state, detail, event) = match outcome {
         RevertOutcome::Reverted(report) => (

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use medic_core::audit::AuditRecord;
 use medic_core::call::{CallIntent, CallReceipt, CallRecord};
 use medic_core::outcome::FaultKind;
-use medic_core::{EffectId, Fault};
+use medic_core::{EffectId, Fault, Incident, IncidentId};
 use medic_ports::journal::{Batch, EffectRecord, EffectState, JournalError};
 use medic_ports::tools::CallJournal;
 use std::sync::{Arc, Mutex};
@@ -34,15 +34,20 @@ impl EffectJournal {
         lock(&self.record).clone()
     }
 
-    /// From here on something may have happened. Committed and synced before the first byte leaves.
-    pub async fn start(&self, plan: &str) -> Result<(), JournalError> {
+    /// From here on something may have happened. Committed and synced before the first byte leaves, and only while
+    /// `incident` is what the consent was proven on: whoever took it back a moment before has been heard.
+    ///
+    /// # Errors
+    /// [`JournalError::Conflict`] when the incident has moved on meanwhile.
+    pub async fn start(&self, incident: &Incident, plan: &str) -> Result<(), JournalError> {
         let mut next = self.record();
         if next.state == EffectState::Started {
             return Ok(());
         }
         next.state = EffectState::Started;
         next.at = self.world.now();
-        self.write(next, "started", serde_json::json!({ "plan": plan })).await
+        let rests_on = vec![(incident.id.clone(), incident.revision)];
+        self.write(next, rests_on, "started", serde_json::json!({ "plan": plan })).await
     }
 
     /// The final state, for the batch that also carries the outcome's letter.
@@ -53,6 +58,7 @@ impl EffectJournal {
     async fn write(
         &self,
         next: EffectRecord,
+        rests_on: Vec<(IncidentId, u64)>,
         kind: &str,
         detail: serde_json::Value,
     ) -> Result<(), JournalError> {
@@ -65,7 +71,7 @@ impl EffectJournal {
             rule: None,
             detail,
         };
-        let batch = Batch { effects: vec![next.clone()], audit: vec![audit], ..Batch::default() };
+        let batch = Batch { rests_on, effects: vec![next.clone()], audit: vec![audit], ..Batch::default() };
         self.world.ports.journal.commit(batch).await?;
         *lock(&self.record) = next;
         Ok(())
@@ -95,7 +101,7 @@ impl CallJournal for EffectJournal {
             Some(call) => call.intent = intent,
             None => next.calls.push(CallRecord { intent, receipt: None, pre_image }),
         }
-        self.write(next, "intent", detail).await.map_err(storage)
+        self.write(next, Vec::new(), "intent", detail).await.map_err(storage)
     }
 
     async fn receive(&self, receipt: CallReceipt) -> Result<(), Fault> {
@@ -104,6 +110,6 @@ impl CallJournal for EffectJournal {
         if let Some(call) = next.calls.iter_mut().find(|call| call.intent.ordinal == receipt.ordinal) {
             call.receipt = Some(receipt);
         }
-        self.write(next, "receipt", detail).await.map_err(storage)
+        self.write(next, Vec::new(), "receipt", detail).await.map_err(storage)
     }
 }

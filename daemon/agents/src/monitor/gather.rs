@@ -10,13 +10,16 @@ use futures::{FutureExt as _, StreamExt as _};
 use medic_core::event::EventKind;
 use medic_core::evidence::{Bearing, Confidence, Evidence, EvidenceSource, Finding, Gap};
 use medic_core::mail::{Body, Envelope};
-use medic_core::{Digest, Effect, EvidenceId, Fault, FaultKind, Incident, TimeRange};
+use medic_core::{Digest, Effect, EvidenceId, Fault, FaultKind, Incident, TimeRange, TimestampMs};
 use medic_ports::journal::{Batch, Slot};
 
 /// Queries open at once for one incident. 8: a Prometheus runs 20 by default, and others ask too.
 const QUERIES_MAX: usize = 8;
 /// Looked at before the first alert. 15 min: an alert comes late, and what is usual must be seen too.
 const LOOKBACK_MS: u64 = 15 * 60 * 1000;
+
+/// How long one waits for its turn among those that are analysed. 30 s: a storm's last are told of as such.
+const TURN_WAIT_MS: u64 = 30_000;
 
 /// What gathering collects; ids are given in order of arrival in the final list.
 #[derive(Default)]
@@ -71,11 +74,7 @@ async fn look(world: &World, incident: &Incident) -> (Vec<Evidence>, Vec<Finding
     let asked = queries.len();
     let indicators = futures::stream::iter(queries).buffered(QUERIES_MAX).collect::<Vec<Collected>>();
     // Side by side: each is bounded by itself, and a diagnosis waits for the slowest.
-    let (metrics, surveyed, (logs, records)) = tokio::join!(
-        indicators,
-        survey::run(world, incident, alert_at, now),
-        log_findings::look(world, incident, window)
-    );
+    let (metrics, analysed) = tokio::join!(indicators, analyse(world, incident, alert_at, window));
     for found in metrics {
         collected.merge(found);
     }
@@ -85,9 +84,29 @@ async fn look(world: &World, incident: &Incident) -> (Vec<Evidence>, Vec<Finding
         let what = format!("{asked} queries were answered with nothing at all");
         collected.gap("all metrics", &Fault::new(FaultKind::Malformed, "METRICS_EMPTY", what));
     }
-    collected.merge(logs);
-    collected.merge(localization::look(world, incident, alert_at, surveyed, records).await);
+    collected.merge(analysed);
     number(collected, incident.iteration + 1, world.policy.evidence_max as usize)
+}
+
+/// What the logs say that is new, and where raw series say that it began. Both are held in memory meanwhile, so that the
+/// incidents of a storm take turns.
+async fn analyse(world: &World, incident: &Incident, alert_at: TimestampMs, window: TimeRange) -> Collected {
+    let turn = tokio::select! {
+        turn = world.analyses.acquire() => turn.ok(),
+        () = world.ports.clock.sleep(TURN_WAIT_MS) => None,
+    };
+    let Some(_turn) = turn else {
+        let mut collected = Collected::default();
+        let busy = "other incidents were being analysed all the while";
+        collected.gap("logs, raw series", &Fault::new(FaultKind::Timeout, "ANALYSIS_BUSY", busy));
+        return collected;
+    };
+    let (surveyed, (mut logs, records)) = tokio::join!(
+        survey::run(world, incident, alert_at, window.end),
+        log_findings::look(world, incident, window)
+    );
+    logs.merge(localization::look(world, incident, alert_at, surveyed, records).await);
+    logs
 }
 
 /// The alerts themselves: somebody's rule says that this component hurts.

@@ -25,8 +25,6 @@ const SUSPECTS_MAX: usize = 5;
 /// Suspects whose changes are kept as evidence, and how many of each. 3 and 4: what a person reads.
 const DETAILED_MAX: usize = 3;
 const CHANGES_MAX: usize = 4;
-/// How long one waits for others that are analysed. 10 s: each takes about one.
-const WAIT_MS: u64 = 10_000;
 
 pub(super) async fn look(
     world: &World,
@@ -37,16 +35,6 @@ pub(super) async fn look(
 ) -> Collected {
     let Surveyed { series, query, window, cut, mut collected } = surveyed;
     let Some(window) = window.filter(|_| !series.is_empty()) else { return collected };
-    // Each holds its samples twice: a storm's incidents take turns.
-    let turn = tokio::select! {
-        turn = world.analyses.acquire() => turn.ok(),
-        () = world.ports.clock.sleep(WAIT_MS) => None,
-    };
-    let Some(_turn) = turn else {
-        let busy = "other incidents were being analysed all the while";
-        collected.gap("where it began", &Fault::new(FaultKind::Timeout, "ANALYSIS_BUSY", busy));
-        return collected;
-    };
     let scene = Scene {
         series,
         topology: topology(world).await,

@@ -239,6 +239,7 @@ fn full_batch(write: IncidentWrite, consumed: Slot) -> Batch {
     Batch {
         consumed: vec![consumed],
         incidents: vec![write],
+        rests_on: Vec::new(),
         documents: vec![DocumentWrite {
             table: Table::Group,
             key: "group".to_owned(),
@@ -282,6 +283,23 @@ async fn revision_conflict_writes_nothing<J: Journal>(journal: &J) {
     assert_eq!(journal.decided(&IncidentId::from("i1"), 0, 9), Ok(Vec::new()));
     assert_eq!(journal.effect(&effect(0, EffectState::Intent).id), Ok(None));
     assert_eq!(journal.health().audit_head, before.audit_head);
+    // What only rests on an incident is refused likewise, and holds it to nothing when it is where it was.
+    let resting = |id: &str, revision: u64| Batch {
+        rests_on: vec![(IncidentId::from(id), revision)],
+        documents: vec![DocumentWrite {
+            table: Table::Group,
+            key: "resting".to_owned(),
+            value: Some(b"x".to_vec()),
+        }],
+        ..Batch::default()
+    };
+    for (id, expected, found) in [("known", 2, 1), ("unknown", 1, 0)] {
+        let refused = journal.commit(resting(id, expected)).await;
+        assert_eq!(refused, Err(JournalError::Conflict { incident: IncidentId::from(id), expected, found }));
+    }
+    assert_eq!(journal.document(Table::Group, "resting"), Ok(None));
+    journal.commit(resting("known", 1)).await.unwrap();
+    assert!(journal.document(Table::Group, "resting").unwrap().is_some());
     // The letter of the refused batches left no dedup key behind either.
     let write = IncidentWrite { next: incident("known", 2), expected_revision: Some(1) };
     let committed = journal.commit(full_batch(write, slot)).await.unwrap();

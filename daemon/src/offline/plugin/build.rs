@@ -114,11 +114,11 @@ fn rust(dir: &Path, target: Target) -> anyhow::Result<(String, Vec<u8>)> {
 /// The last artefact of a cdylib that cargo tells of.
 fn built(messages: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let files = messages.filter_map(|message| {
+    let mut files = messages.filter_map(|message| {
         let files = message.get("filenames")?.as_array()?.clone();
         files.iter().filter_map(|file| file.as_str()).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
     });
-    files.last()
+    files.next_back()
 }
 
 /// `plugin_queue_depth.wasm` is plugin `queue-depth`.

@@ -89,8 +89,15 @@ impl Committer {
     pub(super) fn judge_revisions(
         &self,
         group: &Group<'_>,
+        rests_on: &[(IncidentId, u64)],
         incidents: &[PreparedIncident],
     ) -> Result<(), JournalError> {
+        for (id, expected) in rests_on {
+            let found = self.incident_head(group, id)?.map_or(0, |head| head.revision);
+            if found != *expected {
+                return Err(JournalError::Conflict { incident: id.clone(), expected: *expected, found });
+            }
+        }
         let mut within: HashMap<&IncidentId, u64> = HashMap::new();
         for write in incidents {
             let found = match within.get(&write.id) {

@@ -186,7 +186,7 @@ impl Durable {
                 return Err(JournalError::gone(place.slot));
             }
         }
-        self.judge_revisions(&batch.incidents)?;
+        self.judge_revisions(&batch.rests_on, &batch.incidents)?;
         self.judge_effects(&batch.effects)?;
         batch.incidents_decided()?;
         let letters =
@@ -194,7 +194,17 @@ impl Durable {
         Ok(Judged { letters, retried })
     }
 
-    fn judge_revisions(&self, writes: &[IncidentWrite]) -> Result<(), JournalError> {
+    fn judge_revisions(
+        &self,
+        rests_on: &[(IncidentId, u64)],
+        writes: &[IncidentWrite],
+    ) -> Result<(), JournalError> {
+        for (id, expected) in rests_on {
+            let found = self.incidents.get(id).map_or(0, |incident| incident.revision);
+            if found != *expected {
+                return Err(JournalError::Conflict { incident: id.clone(), expected: *expected, found });
+            }
+        }
         let mut within: BTreeMap<&IncidentId, u64> = BTreeMap::new();
         for write in writes {
             let stored = || self.incidents.get(&write.next.id).map(|incident| incident.revision);
