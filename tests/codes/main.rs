@@ -17,7 +17,8 @@ const ROOMS: [&str; 4] = ["daemon", "knowledge", "sdk/src", "plugins"];
 const APART: [&str; 4] = ["tests", "fake", "examples", "testkit"];
 
 /// Written like codes, and something else.
-const OTHER_NAMES: [(&str, &str); 10] = [
+const OTHER_NAMES: [(&str, &str); 11] = [
+    ("ALERTS_FOR_STATE", "a metric that Prometheus makes of its rules"),
     ("ALERT_RECEIVED", "a phase"),
     ("GATHERING_INFO", "a phase"),
     ("AWAITING_DECISION", "a phase"),
