@@ -151,6 +151,10 @@ impl Narrator {
                 plain(&finding.statement)
             ));
         }
+        if let Some(origin) = findings.iter().find(|finding| finding.category == "origin") {
+            let id = self.paint.of(Colour::Cyan, &origin.evidence_id);
+            self.more(&format!("{id}: {}", plain(&origin.statement)));
+        }
         for gap in &incident.gaps {
             self.more(&format!("  could not look: {} {}", gap.code, plain(&gap.detail)));
         }
